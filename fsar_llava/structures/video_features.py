@@ -61,9 +61,9 @@ def as_video_features(feats: VideoFeatures | Tensor, num_videos: int) -> VideoFe
     tokens are joined along time.
 
     Args:
-        feats: :class:`VideoFeatures` pass through. Tensors of stock backbones, with ``n`` views of each video:
-            ``[V*n, C]`` and ``[V*n, C, h, w]`` (2D, a token a view), ``[V*n, C, T, h, w]`` (3D, a token a time step),
-            ``[V*n, T, C]`` (token models, a token each).
+        feats: :class:`VideoFeatures`, whose patches are averaged if still apart, or the tensor of a stock backbone with
+            ``n`` views of each video: ``[V*n, C]`` and ``[V*n, C, h, w]`` (2D, a token a view), ``[V*n, C, T, h, w]``
+            (3D, a token a time step), ``[V*n, T, C]`` (token models, a token each).
         num_videos: V.
 
     Raises:
@@ -71,7 +71,9 @@ def as_video_features(feats: VideoFeatures | Tensor, num_videos: int) -> VideoFe
         TypeError: If the features are no tensor (multi-scale outputs need a neck).
     """
     if isinstance(feats, VideoFeatures):
-        return feats
+        return (
+            feats if feats.visual.ndim == 3 else feats.replace(visual=reduce(feats.visual, 'v t p d -> v t d', 'mean'))
+        )
     if not isinstance(feats, Tensor):
         raise TypeError(
             f'A few-shot head takes one tensor or VideoFeatures, but the backbone or neck gave {type(feats).__name__}. '

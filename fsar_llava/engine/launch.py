@@ -1,0 +1,54 @@
+"""Starting runs: what the command line tools share."""
+
+from __future__ import annotations
+
+import os
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+
+def use_gloo_without_gpu(cfg: Config, launcher: str) -> None:
+    """Let several processes run on a machine without a GPU.
+
+    mmengine selects a CUDA device whatever the backend is, and hands its id to DDP. Where there is none, the process
+    group is made here (mmengine then skips its own) and DDP is configured without devices.
+
+    Args:
+        cfg: The config; its ``model_wrapper_cfg`` may be set.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``. Only ``'pytorch'`` is supported without a GPU.
+
+    Raises:
+        RuntimeError: If another launcher than ``'pytorch'`` is asked for without a GPU.
+    """
+    import torch
+
+    if launcher == 'none' or torch.cuda.is_available():
+        return
+    if launcher != 'pytorch':
+        raise RuntimeError(
+            f'Launcher {launcher!r} needs GPUs, but torch sees none. On a CPU use --launcher pytorch (dist_*.sh).'
+        )
+    torch.distributed.init_process_group('gloo')
+    cfg.setdefault(
+        'model_wrapper_cfg',
+        dict(
+            type='MMDistributedDataParallel',
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        ),
+    )
+
+
+def work_dir_of(config: str, work_dir: str | None, cfg: Config) -> str:
+    """Where a run writes: the command line's choice, else the config's, else ``work_dirs/<config name>``."""
+    name = os.path.splitext(os.path.basename(config))[0]
+    return work_dir or cfg.get('work_dir') or os.path.join('work_dirs', name)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner of a config, mmengine's own unless ``runner_type`` names another."""
+    from mmaction.registry import RUNNERS
+
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -1,0 +1,134 @@
+"""The few-shot head: prototypes from supports, distances of queries to them, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmaction.models.heads import BaseHead
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from torch import Tensor, nn
+
+from fsar_llava.structures import EpisodeBatch, EpisodeScores, VideoFeatures, as_video_features
+
+
+@MODELS.register_module()
+class PrototypeHead(BaseHead):
+    """Classifies the queries of an episode by their distance to prototypes of its classes.
+
+    The head alone knows episodes. It works under any recognizer whose backbone or neck gives features per video or per
+    frame (see :func:`as_video_features`), for any number of ways, shots and queries.
+
+    Args:
+        matching: The metric: ``matching(query, prototypes) -> distance [B, Q, N]``.
+        prototype: How supports become prototypes: ``prototype(support, query) -> VideoFeatures``. None keeps every shot
+            apart; the matching then averages the distances to the shots of a class.
+        losses: One or more losses over :class:`EpisodeScores`; their values are added. None is
+            ``dict(type='FewShotCrossEntropy')``.
+        temperature: ``logits = -distance / temperature``.
+        init_cfg: As for every mmengine module.
+    """
+
+    def __init__(
+        self,
+        matching: dict,
+        prototype: dict | None = None,
+        *,
+        losses: dict | Sequence[dict] | None = None,
+        temperature: float = 1.0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        # BaseHead's own constructor only sets up a classifier over a closed set of classes.
+        super(BaseHead, self).__init__(init_cfg=init_cfg)
+        if temperature <= 0:
+            raise ValueError(f'PrototypeHead: temperature must be positive, but is {temperature}.')
+        self.prototype = None if prototype is None else MODELS.build(prototype)
+        self.matching = MODELS.build(matching)
+        losses = losses or dict(type='FewShotCrossEntropy')
+        losses = [losses] if isinstance(losses, dict) else losses
+        self.losses = nn.ModuleList(MODELS.build(loss) for loss in losses)
+        self.temperature = temperature
+
+    def forward(
+        self, feats: VideoFeatures | Tensor, data_samples: Sequence[ActionDataSample], **kwargs: object
+    ) -> Tensor:
+        """Logits ``[B, Q, N]`` of the episodes that ``data_samples`` describe."""
+        return self._scores(feats, data_samples)[0].logits
+
+    def loss(
+        self, feats: VideoFeatures | Tensor, data_samples: Sequence[ActionDataSample], **kwargs: object
+    ) -> dict[str, Tensor]:
+        """Losses by name, and the accuracy of the batch in percent as ``acc``.
+
+        Args:
+            feats: Output of the backbone or neck for V videos.
+            data_samples: V samples stamped by :class:`EpisodicDataset`.
+            **kwargs: What stock recognizers pass to stock heads (``num_segs``, ``loss_aux``, ...); not needed here.
+        """
+        scores, batch = self._scores(feats, data_samples)
+        losses: dict[str, Tensor] = {}
+        for loss in self.losses:
+            losses.update(loss(scores, batch))
+        hits = scores.logits.argmax(-1) == batch.labels()
+        losses['acc'] = 100 * hits.float().mean()
+        return losses
+
+    def predict(
+        self, feats: VideoFeatures | Tensor, data_samples: Sequence[ActionDataSample], **kwargs: object
+    ) -> list[ActionDataSample]:
+        """One result per episode.
+
+        Returns:
+            B samples with ``pred_scores [Q, N]`` (softmax of the logits), ``pred_label [Q]`` and ``gt_label [Q]``
+            (ways) and the metainfo ``episode_id``, ``episode_digest``, ``class_names`` and ``class_ids``.
+        """
+        scores, batch = self._scores(feats, data_samples)
+        return self.results(scores.logits, batch)
+
+    @staticmethod
+    def results(logits: Tensor, batch: EpisodeBatch) -> list[ActionDataSample]:
+        """Pack logits ``[B, Q, N]`` into one sample per episode."""
+        probabilities, labels = logits.float().softmax(-1), logits.argmax(-1)
+        results = []
+        for episode, episode_id in enumerate(batch.episode_ids):
+            result = ActionDataSample(
+                metainfo=dict(
+                    episode_id=episode_id,
+                    episode_digest=batch.digests[episode],
+                    class_names=batch.class_names[episode],
+                    class_ids=batch.class_ids[episode],
+                )
+            )
+            result.set_field(probabilities[episode], 'pred_scores')
+            result.set_pred_label(labels[episode])
+            result.set_gt_label(batch.query_way[episode])
+            results.append(result)
+        return results
+
+    def score(self, support: VideoFeatures, query: VideoFeatures) -> Tensor:
+        """Logits of queries, from features alone.
+
+        Args:
+            support: Features with leading dimensions ``B, N, K``.
+            query: Features with leading dimensions ``B, Q``.
+
+        Returns:
+            ``[B, Q, N]``.
+        """
+        return self.episode_scores(support, query).logits
+
+    def episode_scores(self, support: VideoFeatures, query: VideoFeatures) -> EpisodeScores:
+        """As :meth:`score`, with the logits of the single modalities where the matching tells them apart."""
+        prototypes = support if self.prototype is None else self.prototype(support, query)
+        if not self.matching.multimodal:
+            return EpisodeScores(-self.matching(query.visual, prototypes.visual) / self.temperature)
+        distances = self.matching.distances(query, prototypes)
+        parts = {name: -distance / self.temperature for name, distance in distances.items()}
+        return EpisodeScores(-self.matching.fuse(distances) / self.temperature, parts)
+
+    def _scores(
+        self, feats: VideoFeatures | Tensor, data_samples: Sequence[ActionDataSample]
+    ) -> tuple[EpisodeScores, EpisodeBatch]:
+        features = as_video_features(feats, len(data_samples))
+        batch = EpisodeBatch.from_samples(data_samples, device=features.visual.device)
+        return self.episode_scores(features[batch.support_index], features[batch.query_index]), batch

@@ -1,0 +1,21 @@
+"""What the head says about the queries of a batch of episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EpisodeScores:
+    """Scores of every query for every way.
+
+    Attributes:
+        logits: ``[B, Q, N]``, larger is more similar; their argmax over N is the prediction.
+        parts: Further logits ``[B, Q, N]`` by name, such as ``'visual'`` and ``'textual'``, for auxiliary losses.
+    """
+
+    logits: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)

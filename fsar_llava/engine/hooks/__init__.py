@@ -2,5 +2,6 @@
 
 from .backbone_identity_hook import BackboneIdentityHook, check_identity
 from .episode_visualization_hook import EpisodeVisualizationHook
+from .progress_bar_hook import ProgressBarHook
 
-__all__ = ['BackboneIdentityHook', 'EpisodeVisualizationHook', 'check_identity']
+__all__ = ['BackboneIdentityHook', 'EpisodeVisualizationHook', 'ProgressBarHook', 'check_identity']

@@ -1,0 +1,56 @@
+#!/usr/bin/env python
+"""Check that everything the package needs can be imported; say in words what is missing and what installs it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+SYSTEM_LIBRARIES = {
+    'libGL.so.1': 'apt-get install libgl1',
+    'libgthread-2.0.so.0': 'apt-get install libglib2.0-0',
+    'libglib-2.0.so.0': 'apt-get install libglib2.0-0',
+    'libgomp.so.1': 'apt-get install libgomp1',
+}
+PACKAGES = {
+    'torch': "pip install 'torch>=2.6'",
+    'mmcv': "pip install 'mmcv-lite>=2.1.0,<2.2.0'",
+    'mmengine': "pip install 'mmengine>=0.10.7,<0.11'",
+    'mmaction': "pip install 'mmaction2==1.2.0'",
+    'transformers': "pip install 'transformers>=5.0,<6'",
+    'cv2': 'pip install opencv-python',
+    'decord': "pip install 'decord>=0.6.0'",
+    'einops': 'pip install einops',
+    'fsar_llava': 'pip install -e .[lite]',
+}
+
+
+def problem(package: str, remedy: str) -> str | None:
+    """What is wrong with a package, with the command that mends it; None if it can be imported."""
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        for library, command in SYSTEM_LIBRARIES.items():
+            if library in str(error):
+                return f'{package} needs the system library {library}. Debian, Ubuntu: {command}'
+        return f'{package} cannot be imported ({error}). Run: {remedy}'
+    return None
+
+
+def main() -> int:
+    if not (3, 10) <= sys.version_info < (3, 14):
+        print(f'Python 3.10 to 3.13 is needed, but this is {sys.version.split()[0]}.', file=sys.stderr)
+        return 1
+    problems = [found for package, remedy in PACKAGES.items() if (found := problem(package, remedy))]
+    for found in problems:
+        print(f'Missing: {found}', file=sys.stderr)
+    if not problems:
+        import torch
+
+        where = 'a GPU' if torch.cuda.is_available() else 'no GPU'
+        print(f'Environment complete: Python {sys.version.split()[0]}, torch {torch.__version__}, {where}.')
+    return int(bool(problems))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import fsar_llava  # noqa: F401  (repairs and registers before any test imports MMAction2)
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def load_tool(path: str) -> ModuleType:
+    """Import a script of the repository, such as ``tools/train.py``, which belongs to no package."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, REPOSITORY / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _one_thread() -> None:
+    """Small tensors are slower on many threads, and the workers of pytest-xdist share the cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope='session')
+def toy_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny ``tools/data/make_toy_videos.py`` set: 10 train, 5 val and 5 test classes of 6 mp4 files of 12 frames."""
+    tool = load_tool('tools/data/make_toy_videos.py')
+    out = tmp_path_factory.mktemp('toy_videos')
+    return tool.make_toy_videos(out, num_classes=20, videos_per_class=6, size=48, frames=12)

@@ -1,0 +1,5 @@
+# The frozen model in 4 bit, for GPUs with 8 GB.  pip install fsar-llava[quantization]
+#   python tools/train.py configs/fsar_llava/fsar-llava_video-llava-7b-4bit_unknown_5way-1shot_toy-motion.py
+_base_ = './fsar-llava_video-llava-7b_unknown_5way-1shot_toy-motion.py'
+
+model = dict(backbone=dict(quantization='4bit'))

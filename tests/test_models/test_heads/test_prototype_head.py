@@ -1,0 +1,125 @@
+import pytest
+import torch
+
+from fsar_llava import EpisodeBatch, VideoFeatures
+from fsar_llava.models import PrototypeHead
+from tests.factories import episode_samples, random_features
+
+UNIMODAL = [
+    dict(matching=dict(type='CosineMatching'), prototype=dict(type='MeanPrototype')),
+    dict(matching=dict(type='EuclideanMatching'), prototype=dict(type='MeanPrototype')),
+    dict(matching=dict(type='OTAM')),
+    dict(matching=dict(type='BiMHM', reduction='mean')),
+]
+MULTIMODAL = dict(
+    matching=dict(type='MultimodalMatching', matching=dict(type='BiMHM', reduction='mean'), temperature=0.07),
+    prototype=dict(type='CompositeTaskOrientedPrototype', channels=8, num_heads=2),
+    temperature=0.07,
+)
+EVERY = [*UNIMODAL, MULTIMODAL]
+
+
+def build(cfg):
+    torch.manual_seed(0)
+    head = PrototypeHead(**cfg)
+    for parameter in head.parameters():  # away from the zero initialisation that makes prototypes plain means
+        torch.nn.init.normal_(parameter, std=0.3)
+    return head.eval()
+
+
+def predict(head, samples, features):
+    with torch.no_grad():
+        return torch.stack([result.pred_scores for result in head.predict(features, samples)])
+
+
+@pytest.mark.parametrize('cfg', EVERY)
+def test_one_result_per_episode(cfg):
+    samples = episode_samples(3, 2, 2, episode_id=4) + episode_samples(3, 2, 2, episode_id=5, first_class=3)
+    results = build(cfg).predict(random_features(len(samples)), samples)
+    assert [result.metainfo['episode_id'] for result in results] == [4, 5]
+    assert results[1].metainfo['class_ids'] == (3, 4, 5)
+    assert results[1].metainfo['episode_digest'] == 'digest5'
+    for result in results:
+        assert result.pred_scores.shape == (6, 3)
+        torch.testing.assert_close(result.pred_scores.sum(-1), torch.ones(6))
+        assert torch.equal(result.pred_label, result.pred_scores.argmax(-1))
+        assert result.gt_label.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize('cfg', EVERY)
+def test_query_labels_do_not_reach_the_logits(cfg):
+    head, samples = build(cfg), episode_samples(3, 1, 2)
+    features = random_features(len(samples))
+    before = predict(head, samples, features)
+    for sample, way in zip(samples[3:], [2, 1, -1, 0, 2, 1]):
+        sample.set_metainfo(dict(way=way, class_name=f'class {way}', class_id=way))
+    assert torch.equal(predict(head, samples, features), before)
+
+
+@pytest.mark.parametrize('cfg', EVERY)
+def test_permuting_ways_permutes_logits(cfg):
+    head, samples = build(cfg), episode_samples(3, 2, 1)
+    features = random_features(len(samples))
+    before = predict(head, samples, features)
+    new_way = [2, 0, 1]
+    for sample in samples:
+        sample.set_metainfo(dict(way=new_way[sample.metainfo['way']]))
+    after = predict(head, samples, features)
+    torch.testing.assert_close(after[..., new_way], before)
+
+
+@pytest.mark.parametrize('cfg', EVERY)
+def test_other_episodes_in_the_batch_change_nothing(cfg):
+    head, samples = build(cfg), episode_samples(3, 2, 2)
+    features, others = random_features(len(samples)), random_features(2 * len(samples), seed=1)
+    alone = predict(head, samples, features)
+    joined = VideoFeatures(
+        torch.cat([others.visual[:12], features.visual, others.visual[12:]]),
+        torch.cat([others.textual[:12], features.textual, others.textual[12:]]),
+        torch.cat([others.textual_mask[:12], features.textual_mask, others.textual_mask[12:]]),
+    )
+    batch = [*episode_samples(3, 2, 2, episode_id=1), *samples, *episode_samples(3, 2, 2, episode_id=2)]
+    torch.testing.assert_close(predict(head, batch, joined)[1:2], alone)
+
+
+@pytest.mark.parametrize('cfg', EVERY)
+def test_loss_and_score_agree_with_predict(cfg):
+    head, samples = build(cfg), episode_samples(3, 2, 2)
+    features = random_features(len(samples))
+    batch = EpisodeBatch.from_samples(samples)
+    logits = head.score(features[batch.support_index], features[batch.query_index])
+    torch.testing.assert_close(logits.softmax(-1), predict(head, samples, features))
+    losses = head.loss(features, samples)
+    picked = logits.log_softmax(-1).gather(-1, batch.query_way[..., None])
+    assert float(losses['loss_q2s']) == pytest.approx(-float(picked.mean()), rel=1e-5)
+    assert float(losses['acc']) == pytest.approx(100 * float((logits.argmax(-1) == batch.query_way).float().mean()))
+    losses['loss_q2s'].backward()
+
+
+def test_modalities_can_be_supervised_one_by_one():
+    cfg = dict(
+        MULTIMODAL, losses=[dict(type='FewShotCrossEntropy'), dict(type='FewShotCrossEntropy', parts=('textual',))]
+    )
+    losses = build(cfg).loss(random_features(12), episode_samples(3, 2, 2))
+    assert {name for name in losses if 'loss' in name} == {'loss_q2s', 'loss_q2s_textual'}
+
+
+def test_stock_features_with_any_number_of_segments():
+    head, samples = build(UNIMODAL[2]), episode_samples(2, 1, 1)
+    for segments in (1, 3):
+        assert predict(head, samples, torch.randn(4 * segments, 8, 2, 2)).shape == (1, 2, 2)
+
+
+def test_separated_classes_are_recognised():
+    samples = episode_samples(3, 2, 2)
+    visual = torch.zeros(12, 4, 8)
+    for position, sample in enumerate(samples):
+        visual[position, :, sample.metainfo['way']] = 1
+    for cfg in UNIMODAL:
+        result = build(cfg).predict(VideoFeatures(visual), samples)[0]
+        assert torch.equal(result.pred_label, result.gt_label)
+
+
+def test_temperature_must_be_positive():
+    with pytest.raises(ValueError, match=r'temperature must be positive, but is 0'):
+        PrototypeHead(matching=dict(type='CosineMatching'), temperature=0)

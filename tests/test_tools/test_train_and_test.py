@@ -1,0 +1,203 @@
+"""The tools as users call them: train, best checkpoint, test, resume, dump."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import mmaction
+import pytest
+import torch
+from mmaction.registry import HOOKS
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+
+from tests.conftest import REPOSITORY, load_tool
+
+CONFIG = str(REPOSITORY / 'configs/fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py')
+SMALL = [
+    *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
+    *('val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False'),
+    *('test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'),
+    *('train_dataloader.dataset.num_episodes=4', 'train_dataloader.batch_size=2'),
+    *('val_dataloader.dataset.num_episodes=4', 'test_dataloader.dataset.num_episodes=33'),
+    'train_cfg.max_epochs=2',
+]
+SEEN: list[str] = []
+
+
+@HOOKS.register_module()
+class RecordEpisodes(Hook):
+    """Notes the episodes that a training sees."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        SEEN.extend(dict.fromkeys(sample.metainfo['episode_digest'] for sample in data_batch['data_samples']))
+
+
+def train(work_dir: Path, *options: str, flags: tuple[str, ...] = ()) -> list[str]:
+    """Train in this process; the digests of the episodes in order."""
+    SEEN.clear()
+    recorder = "custom_hooks=[{'type':'BackboneIdentityHook'},{'type':'RecordEpisodes'}]"
+    load_tool('tools/train.py').main(
+        [CONFIG, '--work-dir', str(work_dir), '--seed', '3', *flags, '--cfg-options', *SMALL, recorder, *options]
+    )
+    return list(SEEN)
+
+
+def evaluate(checkpoint: Path | str, work_dir: Path, *options: str, flags: tuple[str, ...] = ()) -> dict:
+    """Test in this process; the result file."""
+    load_tool('tools/test.py').main(
+        [CONFIG, str(checkpoint), '--work-dir', str(work_dir), *flags, '--cfg-options', *SMALL, *options]
+    )
+    return json.loads((work_dir / 'few_shot_result.json').read_text())
+
+
+def run(command: list[str], **environment: str) -> str:
+    """Run a command in the repository as a user would."""
+    process = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
+        | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stdout[-3000:] + process.stderr[-3000:]
+    return process.stdout
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, data_root) -> tuple[Path, list[str]]:
+    """A trained work dir, and the episodes that were seen."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    return work_dir, train(work_dir)
+
+
+def best(work_dir: Path) -> Path:
+    (checkpoint,) = work_dir.glob('best_few_shot_acc_*.pth')
+    return checkpoint
+
+
+def test_checkpoint_holds_the_tuned_parameters_only(trained):
+    checkpoint = torch.load(best(trained[0]), weights_only=True)
+    assert {name.split('.')[0] for name in checkpoint['state_dict']} == {'neck', 'cls_head'}
+    assert sum(tensor.numel() for tensor in checkpoint['state_dict'].values()) < 300_000
+    identity = checkpoint['meta']['fsar_llava']
+    assert identity['backbone']['layer'] == 2
+    assert json.loads(json.dumps(identity)) == identity
+
+
+def test_best_checkpoint_round_trip(trained, tmp_path):
+    dump = tmp_path / 'predictions.pkl'
+    result = evaluate(best(trained[0]), tmp_path, flags=('--dump', str(dump)))
+    assert result['episodes'] == 33
+    with dump.open('rb') as file:
+        predictions = pickle.load(file)
+    assert len(predictions) == 33
+    rescored = Evaluator(dict(type='FewShotMetric')).offline_evaluate(predictions)
+    assert rescored['few_shot/acc'] == result['acc']
+    assert rescored['few_shot/ci95'] == result['ci95']
+    hits = [float((p['pred_scores'].argmax(-1) == p['gt_label']).float().mean()) for p in predictions]
+    assert result['acc'] == pytest.approx(100 * sum(hits) / 33)
+
+
+def test_resumed_training_sees_the_same_episodes(trained, tmp_path):
+    _, uninterrupted = trained
+    assert len(set(uninterrupted)) == 8
+    first = train(tmp_path, 'train_cfg.max_epochs=1')
+    second = train(tmp_path, flags=('--resume',))
+    assert first + second == uninterrupted
+
+
+def test_seed_decides_the_training_episodes(trained, tmp_path):
+    other = train(tmp_path, 'train_cfg.max_epochs=1', 'randomness.seed=4')
+    assert not set(other) & set(trained[1])
+
+
+@pytest.mark.parametrize(
+    ('option', 'words'),
+    [
+        ('model.backbone.layer=3', r'backbone\.layer: checkpoint 2, config 3'),
+        ('model.backbone.grid=2', r'backbone\.grid: checkpoint 4, config 2'),
+        ('model.prompts=known', r'prompts'),
+        ('model.backbone.architecture.seed=1', r'backbone\.fingerprint: checkpoint'),
+    ],
+)
+def test_checkpoint_of_another_backbone_is_refused(trained, tmp_path, option, words):
+    with pytest.raises(ValueError, match=words):
+        evaluate(best(trained[0]), tmp_path, option)
+
+
+def test_mismatch_can_be_allowed(trained, tmp_path):
+    hooks = "custom_hooks=[{'type':'BackboneIdentityHook','strict':False}]"
+    assert evaluate(best(trained[0]), tmp_path, 'model.backbone.layer=3', hooks)['episodes'] == 33
+
+
+def test_training_free_model_without_a_checkpoint(data_root, tmp_path):
+    head = "model.cls_head={'_delete_':True,'type':'PrototypeHead','matching':{'type':'CosineMatching'}}"
+    assert evaluate('none', tmp_path, head, 'model.neck=None')['episodes'] == 33
+
+
+def test_pictures_of_episodes(trained, tmp_path):
+    evaluate(best(trained[0]), tmp_path, flags=('--show-dir', str(tmp_path / 'show'), '--interval', '10'))
+    assert sorted(path.name for path in (tmp_path / 'show').iterdir()) == [
+        f'episode_{number:05d}.png' for number in (0, 10, 20, 30)
+    ]
+
+
+def test_bad_dump_name_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"'results\.json'"):
+        load_tool('tools/test.py').main([CONFIG, 'none', '--work-dir', str(tmp_path), '--dump', 'results.json'])
+
+
+def test_progress_bar_on_a_terminal(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, 'isatty', lambda: True, raising=False)
+    monkeypatch.setenv('TERM', 'xterm')
+    monkeypatch.setenv('FORCE_COLOR', '1')
+    evaluate(best(trained[0]), tmp_path)
+    assert '9/9' in capsys.readouterr().out  # 33 episodes in batches of four
+
+
+@pytest.mark.slow
+def test_any_number_of_processes_gives_the_same_result(trained, tmp_path):
+    results = {}
+    for processes in (1, 2, 3, 4):
+        work_dir = tmp_path / str(processes)
+        arguments = [CONFIG, str(best(trained[0])), str(processes), '--work-dir', str(work_dir)]
+        run(['bash', 'tools/dist_test.sh', *arguments, '--cfg-options', *SMALL], PORT=str(29600 + processes))
+        results[processes] = json.loads((work_dir / 'few_shot_result.json').read_text())
+    for result in results.values():
+        assert result['episodes'] == 33
+        assert result['acc'] == results[1]['acc']
+        assert result['ci95'] == results[1]['ci95']
+        assert result['episode_hash'] == results[1]['episode_hash']
+
+
+@pytest.mark.slow
+def test_training_in_two_processes(data_root, tmp_path):
+    arguments = [CONFIG, '2', '--work-dir', str(tmp_path), '--seed', '3']
+    run(['bash', 'tools/dist_train.sh', *arguments, '--cfg-options', *SMALL], PORT='29610')
+    state = torch.load(best(tmp_path), weights_only=True)['state_dict']
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+
+
+@pytest.mark.slow
+def test_tools_of_mmaction2_run_our_configs(data_root, tmp_path):
+    tools = Path(mmaction.__file__).parent / '.mim' / 'tools'
+    if not tools.exists():
+        pytest.skip('MMAction2 is installed in editable mode, which has no copy of its tools.')
+    options = ['--work-dir', str(tmp_path), '--cfg-options', *SMALL]
+    run([sys.executable, str(tools / 'train.py'), CONFIG, *options])
+    run([sys.executable, str(tools / 'test.py'), CONFIG, str(best(tmp_path)), *options])
+
+
+def test_work_dir_defaults_to_the_name_of_the_config():
+    tool = load_tool('tools/train.py')
+    cfg = tool.merge_args(Config.fromfile(CONFIG), tool.parse_args([CONFIG]))
+    assert cfg.work_dir == 'work_dirs/fsar-llava_tiny_unknown_5way-1shot_toy-motion'

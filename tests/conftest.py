@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 
 import fsar_llava  # noqa: F401  (repairs and registers before any test imports MMAction2)
 
@@ -23,8 +24,9 @@ def load_tool(path: str) -> ModuleType:
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _one_thread() -> None:
-    """Small tensors are slower on many threads, and the workers of pytest-xdist share the cores."""
+def _surroundings() -> None:
+    """The registries' scope, as a runner sets it; one thread, since small tensors are slower on many."""
+    init_default_scope('mmaction')
     torch.set_num_threads(1)
 
 

@@ -10,7 +10,7 @@ _base_ = [
 
 model = dict(
     cls_head=dict(
-        matching=dict(type='OTAM', smoothing=0.1, reduction='mean'),
-        temperature=0.1,
+        matching=dict(type='OTAM', smoothing=0.1),
+        temperature=1.0,
     ),
 )

@@ -9,7 +9,7 @@ train_pipeline = [
     dict(type='WarnShortVideo', num_frames=num_frames),
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=num_frames),
     dict(type='DecordDecode'),
-    dict(type='ResizeCenterCrop', size=image_size),
+    dict(type='MLLMResizeCrop', size=image_size),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs'),
 ]
@@ -18,7 +18,7 @@ test_pipeline = [
     dict(type='WarnShortVideo', num_frames=num_frames),
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=num_frames, test_mode=True),
     dict(type='DecordDecode'),
-    dict(type='ResizeCenterCrop', size=image_size),
+    dict(type='MLLMResizeCrop', size=image_size),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs'),
 ]

@@ -6,7 +6,7 @@ train_pipeline = [
     dict(type='WarnShortVideo', num_frames=8),
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
     dict(type='DecordDecode'),
-    dict(type='ResizeCenterCrop', size=224),
+    dict(type='MLLMResizeCrop', size=224),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs'),
 ]
@@ -15,7 +15,7 @@ test_pipeline = [
     dict(type='WarnShortVideo', num_frames=8),
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8, test_mode=True),
     dict(type='DecordDecode'),
-    dict(type='ResizeCenterCrop', size=224),
+    dict(type='MLLMResizeCrop', size=224),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs'),
 ]

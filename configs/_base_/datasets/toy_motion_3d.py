@@ -6,7 +6,7 @@ train_pipeline = [
     dict(type='WarnShortVideo', num_frames=8),
     dict(type='UniformSample', clip_len=8),
     dict(type='DecordDecode'),
-    dict(type='ResizeCenterCrop', size=64),
+    dict(type='MLLMResizeCrop', size=64),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
@@ -15,7 +15,7 @@ test_pipeline = [
     dict(type='WarnShortVideo', num_frames=8),
     dict(type='UniformSample', clip_len=8, test_mode=True),
     dict(type='DecordDecode'),
-    dict(type='ResizeCenterCrop', size=64),
+    dict(type='MLLMResizeCrop', size=64),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]

@@ -1,0 +1,50 @@
+"""Files that are there completely or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+TEMPORARY = '.writing-'
+
+
+def write_atomically(path: Path, content: bytes, *, exclusive: bool = False) -> None:
+    """Write a file so that neither a kill, a power cut nor a full disk leaves a part of it under its name.
+
+    Args:
+        path: The file. Its folder exists.
+        content: All of it.
+        exclusive: Never replace a file that is there.
+
+    Raises:
+        FileExistsError: If the file is there and ``exclusive`` is set.
+        OSError: If it cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f'{TEMPORARY}{uuid.uuid4().hex}')
+    try:
+        with temporary.open('wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if exclusive:
+            os.link(temporary, path)
+        else:
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's name last as well, where the system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

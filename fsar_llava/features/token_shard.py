@@ -1,0 +1,142 @@
+"""One file of a token store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .atomic_file import write_atomically
+from .fingerprint import Fingerprint
+
+PATTERN = 'tokens-*.safetensors'
+
+
+class TokenShardError(RuntimeError):
+    """A shard is truncated or altered, or belongs to another store."""
+
+
+@dataclass(frozen=True)
+class VideoTokensOnDisk:
+    """Where the tokens of one video lie.
+
+    Attributes:
+        video: Name of the video, relative to its dataset's prefix.
+        fingerprint: Of the content that was encoded.
+        shard: The file.
+        row: Number of the video within the shard.
+        visual: Checksum (CRC-32) of the visual tokens.
+        textual: Prompt -> checksum of its textual tokens.
+    """
+
+    video: str
+    fingerprint: Fingerprint
+    shard: Path
+    row: int
+    visual: int
+    textual: Mapping[str, int]
+
+
+def visual_name(row: int) -> str:
+    """Name of a video's visual tokens in its shard."""
+    return f'{row}.visual'
+
+
+def textual_name(row: int, prompt: int) -> str:
+    """Name of a prompt's textual tokens in the shard of its video."""
+    return f'{row}.textual.{prompt}'
+
+
+def write_shard(
+    folder: Path,
+    store_id: str,
+    videos: Sequence[tuple[str, Fingerprint, Tensor, Mapping[str, Tensor]]],
+    *,
+    written: int | None = None,
+) -> Path:
+    """Write videos into a new file that is named after its own content.
+
+    So no two writers ever mean different files by one name, and the name tells whether the content is intact.
+
+    Args:
+        folder: The store.
+        store_id: Of its manifest.
+        videos: ``(name, fingerprint, visual [T, P, D], {prompt: textual [L, D]})`` each.
+        written: Time in ns that decides which of two entries of one video is the newer one. Defaults to now.
+
+    Returns:
+        The file.
+    """
+    from safetensors.torch import save
+
+    tensors, entries = {}, []
+    for row, (video, fingerprint, visual, textual) in enumerate(videos):
+        tensors[visual_name(row)] = visual = visual.contiguous()
+        prompts = []
+        for number, (prompt, tokens) in enumerate(textual.items()):
+            tensors[textual_name(row, number)] = tokens = tokens.contiguous()
+            prompts.append([prompt, checksum(tokens)])
+        entries.append(dict(video=video, fingerprint=fingerprint, visual=checksum(visual), textual=prompts))
+    metadata = dict(store_id=store_id, written=str(written or time.time_ns()), videos=json.dumps(entries))
+    content = save(tensors, metadata)
+    path = folder / PATTERN.replace('*', _content_hash(content))
+    write_atomically(path, content)
+    return path
+
+
+def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]:
+    """The time a shard was written and its videos, from its header alone.
+
+    Raises:
+        TokenShardError: If the file is truncated, damaged or of another store.
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework='pt') as file:
+            metadata = file.metadata()
+        entries = json.loads(metadata['videos'])
+        written, owner = int(metadata['written']), metadata['store_id']
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # safetensors has no common base of what it raises
+        raise TokenShardError(
+            f'The token shard {path} is damaged ({error}). Remove it with: python tools/tokens.py prune {path.parent} '
+            '--broken, and run the extraction again; it makes up for what is missing.'
+        ) from error
+    if owner != store_id:
+        raise TokenShardError(
+            f'The token shard {path} was made for another store (id {owner[:12]}) than that of its folder (id '
+            f'{store_id[:12]}). Move it out of the folder.'
+        )
+    return written, [
+        VideoTokensOnDisk(
+            entry['video'], Fingerprint(*entry['fingerprint']), path, row, entry['visual'], dict(entry['textual'])
+        )
+        for row, entry in enumerate(entries)
+    ]
+
+
+def is_intact(path: Path) -> bool:
+    """Whether every byte of a shard is as it was written; reads all of it."""
+    content = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 22):
+            content.update(block)
+    return path.name == PATTERN.replace('*', content.hexdigest()[:32])
+
+
+def checksum(tokens: Tensor) -> int:
+    """CRC-32 of a tensor's bytes; costs little beside reading them."""
+    return zlib.crc32(tokens.reshape(-1).view(torch.uint8).numpy())
+
+
+def _content_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

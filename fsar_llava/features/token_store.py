@@ -1,0 +1,186 @@
+"""Reads tokens of videos from disk."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from torch import Tensor
+
+from .token_manifest import TokenManifest
+from .token_shard import (
+    PATTERN,
+    TokenShardError,
+    VideoTokensOnDisk,
+    checksum,
+    read_index,
+    textual_name,
+    visual_name,
+)
+
+OPEN_SHARDS = 32
+
+
+class StoredVideo(NamedTuple):
+    """Tokens of one video as the backbone gave them.
+
+    Attributes:
+        visual: ``[T, P, D]``.
+        textual: Prompt -> ``[L, D]``.
+    """
+
+    visual: Tensor
+    textual: Mapping[str, Tensor]
+
+
+class TokenStore:
+    """A folder of tokens, open for reading.
+
+    Opening reads the headers of the shards only; tokens are read when they are asked for. Of a video that was
+    extracted more than once, the latest tokens count. Safe to use in forked and spawned workers.
+
+    Args:
+        folder: The store.
+        expect: Fields of the store's identity that must have these values, nested, such as
+            ``dict(backbone=dict(layer=16))``.
+        skip_damaged: Leave damaged shards out, with their errors in ``damaged``, instead of raising.
+
+    Attributes:
+        manifest: What the tokens were made from.
+        videos: Name -> where its tokens are.
+        superseded: Entries that a later one of the same video replaces.
+        damaged: Shard -> error, where ``skip_damaged`` is set.
+
+    Raises:
+        FileNotFoundError: If the folder is no token store.
+        TokenStoreMismatchError: If a field of ``expect`` differs.
+        TokenShardError: If a shard is truncated or damaged.
+    """
+
+    def __init__(self, folder: str | Path, *, expect: Mapping | None = None, skip_damaged: bool = False) -> None:
+        self.manifest = TokenManifest.read(folder)
+        if expect:
+            self.manifest.check(expect, partial=True)
+        self.damaged: dict[Path, TokenShardError] = {}
+        self.videos: dict[str, VideoTokensOnDisk] = {}
+        self.superseded: list[VideoTokensOnDisk] = []
+        for entry in self._entries(skip_damaged):
+            if entry.video in self.videos:
+                self.superseded.append(self.videos[entry.video])
+            self.videos[entry.video] = entry
+        self._files: OrderedDict[Path, object] = OrderedDict()
+        self._process = os.getpid()
+
+    @property
+    def folder(self) -> Path:
+        """Where the store is."""
+        return self.manifest.folder
+
+    def shards(self) -> list[Path]:
+        """All files with tokens, by name."""
+        return sorted(self.folder.glob(PATTERN))
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __contains__(self, video: str) -> bool:
+        return video in self.videos
+
+    def find(self, path: str) -> VideoTokensOnDisk:
+        """The entry of a video, from its name in the store or from a path that ends in it.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        if path in self.videos:
+            return self.videos[path]
+        parts = PurePosixPath(path).parts
+        for begin in range(1, len(parts)):
+            if (name := '/'.join(parts[begin:])) in self.videos:
+                return self.videos[name]
+        raise KeyError(
+            f'The token store {self.folder} holds no video {path!r} (it holds {len(self)} videos). Run the extraction '
+            'again, with the split that the video belongs to.'
+        )
+
+    def read(self, video: str, prompts: Iterable[str] | None = None, *, visual: bool = True) -> StoredVideo:
+        """Read the tokens of one video.
+
+        Args:
+            video: Its name in the store, or a path that ends in it.
+            prompts: The prompts whose tokens are wanted; None for all that the store has.
+            visual: Whether the visual tokens are wanted; else they are None.
+
+        Raises:
+            KeyError: If the video or a prompt is not in the store.
+            TokenShardError: If the bytes are not those that were written.
+        """
+        entry = self.find(video)
+        names = list(entry.textual)
+        textual = {}
+        for prompt in names if prompts is None else prompts:
+            if prompt not in entry.textual:
+                raise KeyError(
+                    f'The token store {self.folder} has no tokens of {entry.video!r} for the prompt {prompt!r}, only '
+                    f'for {names}. Extract the tokens with this prompt into another folder.'
+                )
+            textual[prompt] = self._tensor(entry, textual_name(entry.row, names.index(prompt)), entry.textual[prompt])
+        return StoredVideo(self._tensor(entry, visual_name(entry.row), entry.visual) if visual else None, textual)
+
+    def check_content(self, entry: VideoTokensOnDisk, path: str | Path) -> None:
+        """Refuse tokens of a video that is no longer the one at ``path``. A video that is not there is not checked.
+
+        Raises:
+            ValueError: If the content is another one than what was encoded.
+        """
+        if os.path.exists(path) and not entry.fingerprint.matches(path):
+            raise ValueError(
+                f'The video {path} was replaced after its tokens were extracted: the store {self.folder} has those of '
+                f'{entry.fingerprint.size} bytes, sha256 {entry.fingerprint.sha256[:12]}. Run the extraction again; '
+                'it encodes the videos that have changed.'
+            )
+
+    def _entries(self, skip_damaged: bool) -> list[VideoTokensOnDisk]:
+        """The entries of all shards, oldest first."""
+        found = []
+        for path in self.shards():
+            try:
+                written, entries = read_index(path, self.manifest.store_id)
+            except TokenShardError as error:
+                if not skip_damaged:
+                    raise
+                self.damaged[path] = error
+            else:
+                found.append((written, path.name, entries))
+        return [entry for *_, entries in sorted(found, key=lambda shard: shard[:2]) for entry in entries]
+
+    def _tensor(self, entry: VideoTokensOnDisk, name: str, expected: int) -> Tensor:
+        tokens = self._file(entry.shard).get_tensor(name)
+        if checksum(tokens) != expected:
+            raise TokenShardError(
+                f'The token shard {entry.shard} was altered: the tokens of {entry.video!r} do not have their checksum. '
+                f'Remove it with: python tools/tokens.py prune {self.folder} --broken, and run the extraction again.'
+            )
+        return tokens
+
+    def _file(self, shard: Path) -> object:
+        """The open shard; few are kept open, and none across a fork."""
+        from safetensors import SafetensorError, safe_open
+
+        if self._process != os.getpid():
+            self._files, self._process = OrderedDict(), os.getpid()
+        if shard not in self._files:
+            try:
+                self._files[shard] = safe_open(shard, framework='pt')
+            except (SafetensorError, OSError) as error:
+                raise TokenShardError(f'The token shard {shard} cannot be read any more ({error}).') from error
+            if len(self._files) > OPEN_SHARDS:
+                self._files.popitem(last=False)
+        self._files.move_to_end(shard)
+        return self._files[shard]
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, '_files': OrderedDict()}

@@ -1,0 +1,91 @@
+"""Puts tokens of videos into a store."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .fingerprint import Fingerprint
+from .token_manifest import TokenManifest
+from .token_shard import write_shard
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class TokenWriter:
+    """Collects videos and writes them shard by shard; any number of writers may fill one store.
+
+    Use it as a context manager: what has been collected is written at the end, also after an error. A kill loses
+    only the shard that is being collected.
+
+    Args:
+        folder: The store; made if it is not there.
+        identity: What the tokens are made from (see :class:`TokenManifest`).
+        shard_bytes: Write a shard when it has reached this size.
+        shard_videos: Write a shard when it has reached this number of videos.
+
+    Raises:
+        TokenStoreMismatchError: If the folder holds a store that was made from something else.
+    """
+
+    def __init__(
+        self, folder: str | Path, identity: Mapping, *, shard_bytes: int = 1 << 28, shard_videos: int = 256
+    ) -> None:
+        self.manifest = TokenManifest.create(folder, identity)
+        self.shard_bytes, self.shard_videos = shard_bytes, shard_videos
+        self.written_videos = 0
+        self._dtype = getattr(torch, identity['dtype'])
+        self._videos: list[tuple[str, Fingerprint, Tensor, Mapping[str, Tensor]]] = []
+        self._bytes = 0
+
+    def __enter__(self) -> TokenWriter:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if not (isinstance(error, OSError) and error.errno in FULL):
+            self.flush()
+
+    def add(self, video: str, fingerprint: Fingerprint, visual: Tensor, textual: Mapping[str, Tensor]) -> None:
+        """Take one video.
+
+        Args:
+            video: Its name, relative to the dataset's prefix.
+            fingerprint: Of the content that was encoded.
+            visual: ``[T, P, D]``.
+            textual: Prompt -> ``[L, D]``, valid tokens only.
+        """
+        # A slice of a batch would keep the whole batch alive.
+        visual, *texts = (tokens.to('cpu', self._dtype, copy=True) for tokens in (visual, *textual.values()))
+        self._videos.append((video, fingerprint, visual, dict(zip(textual, texts))))
+        self._bytes += sum(tokens.nbytes for tokens in (visual, *texts))
+        if self._bytes >= self.shard_bytes or len(self._videos) >= self.shard_videos:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been collected.
+
+        Raises:
+            OSError: If it cannot be written; the store stays readable.
+        """
+        if not self._videos:
+            return
+        folder = self.manifest.folder
+        try:
+            write_shard(folder, self.manifest.store_id, self._videos)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise OSError(
+                error.errno,
+                f'{os.strerror(error.errno)}: a shard of {self._bytes / 1e6:.1f} MB could not be written to the token '
+                f'store. The {self.written_videos} videos that were written before are safe and the store can be '
+                'read. Free some space and run the same command again; it goes on where it stopped',
+                str(folder),
+            ) from error
+        self.written_videos += len(self._videos)
+        self._videos, self._bytes = [], 0

@@ -1,0 +1,310 @@
+"""Reading and writing tokens: round trips, damage, concurrency, identity."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import multiprocessing
+import os
+import pickle
+import resource
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsar_llava.features import (
+    Fingerprint,
+    TokenShardError,
+    TokenStore,
+    TokenStoreMismatchError,
+    TokenWriter,
+    atomic_file,
+)
+from fsar_llava.features.token_shard import is_intact
+
+IDENTITY = dict(
+    backbone=dict(family='video_llava', model='somewhere', fingerprint='f', layer=2, grid=4, dtype='float32'),
+    prompts=['What is it?'],
+    pipeline=[dict(type='DecordInit'), dict(type='SampleFrames', num_clips=8)],
+    data_preprocessor=dict(mean=[1.0, 2.0], std=[1.0, 1.0]),
+    dtype='float32',
+)
+PRINT = Fingerprint(3, 4, 'abc')
+
+
+def tokens(number: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(number)
+    visual = torch.randn(4, 2, 6, generator=generator).to(dtype)
+    return visual, {'What is it?': torch.randn(3 + number % 2, 6, generator=generator).to(dtype)}
+
+
+def fill(folder: Path, numbers: range, **options: int) -> None:
+    with TokenWriter(folder, IDENTITY, **options) as writer:
+        for number in numbers:
+            writer.add(f'a b/{number}.mp4', PRINT, *tokens(number))
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float16'])
+def test_round_trip(tmp_path: Path, dtype: str) -> None:
+    with TokenWriter(tmp_path, {**IDENTITY, 'dtype': dtype}, shard_videos=2) as writer:
+        for number in range(5):
+            writer.add(f'{number}.mp4', PRINT, *tokens(number))
+    store = TokenStore(tmp_path)
+    assert len(store) == 5
+    assert len(store.shards()) == 3
+    for number in range(5):
+        visual, textual = tokens(number, getattr(torch, dtype))
+        found = store.read(f'{number}.mp4')
+        assert torch.equal(found.visual, visual)
+        assert found.textual.keys() == textual.keys()
+        assert torch.equal(found.textual['What is it?'], textual['What is it?'])
+
+
+def test_a_video_is_found_by_any_path_that_ends_in_its_name(tmp_path: Path) -> None:
+    fill(tmp_path, range(2))
+    store = TokenStore(tmp_path)
+    assert store.find('/data/videos/a b/1.mp4').video == 'a b/1.mp4'
+    with pytest.raises(KeyError, match=r'no video .*b/1\.mp4.* 2 videos'):
+        store.find('b/1.mp4')
+
+
+def test_shards_are_bounded_in_bytes(tmp_path: Path) -> None:
+    fill(tmp_path, range(6), shard_bytes=2 * 4 * (4 * 2 * 6 + 3 * 6))
+    assert len(TokenStore(tmp_path).shards()) == 3
+
+
+def test_the_latest_entry_of_a_video_counts(tmp_path: Path) -> None:
+    fill(tmp_path, range(3))
+    with TokenWriter(tmp_path, IDENTITY) as writer:
+        writer.add('a b/1.mp4', PRINT, *tokens(7))
+    store = TokenStore(tmp_path)
+    assert torch.equal(store.read('a b/1.mp4').visual, tokens(7)[0])
+    assert [entry.video for entry in store.superseded] == ['a b/1.mp4']
+
+
+@pytest.mark.parametrize('share', [0.0, 0.02, 0.5, 0.999])
+def test_a_truncated_shard_is_named(tmp_path: Path, share: float) -> None:
+    fill(tmp_path, range(4), shard_videos=2)
+    shard = TokenStore(tmp_path).shards()[0]
+    os.truncate(shard, int(share * shard.stat().st_size))
+    with pytest.raises(TokenShardError, match=shard.name):
+        TokenStore(tmp_path)
+    rest = TokenStore(tmp_path, skip_damaged=True)
+    assert list(rest.damaged) == [shard]
+    assert len(rest) == 2
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    fill(tmp_path, range(2))
+    (shard,) = TokenStore(tmp_path).shards()
+    content = bytearray(shard.read_bytes())
+    assert is_intact(shard)
+    for position in range(0, len(content), 97):
+        flipped = bytearray(content)
+        flipped[position] ^= 4
+        shard.write_bytes(flipped)
+        assert not is_intact(shard)
+    shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # the last byte belongs to a tensor
+    store = TokenStore(tmp_path)
+    with pytest.raises(TokenShardError, match=shard.name):
+        [store.read(video) for video in store.videos]
+
+
+def test_a_shard_of_another_store_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path / 'one', range(1))
+    with TokenWriter(tmp_path / 'two', {**IDENTITY, 'prompts': ['Else?']}) as writer:
+        writer.add('x.mp4', PRINT, *tokens(0))
+    (foreign,) = TokenStore(tmp_path / 'two').shards()
+    foreign.rename(tmp_path / 'one' / foreign.name)
+    with pytest.raises(TokenShardError, match='another store'):
+        TokenStore(tmp_path / 'one')
+
+
+def changed(path: tuple, value: object) -> dict:
+    identity = copy.deepcopy(IDENTITY)
+    target = identity
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    return identity
+
+
+CHANGES = {
+    'prompts[0]': (('prompts', 0), 'Else?'),
+    'backbone.layer': (('backbone', 'layer'), 3),
+    'pipeline[1].num_clips': (('pipeline', 1, 'num_clips'), 16),
+    'backbone.fingerprint': (('backbone', 'fingerprint'), 'g'),
+    'backbone.dtype': (('backbone', 'dtype'), 'bfloat16'),
+    'backbone.grid': (('backbone', 'grid'), 16),
+    'dtype': (('dtype',), 'bfloat16'),
+    'data_preprocessor.mean[0]': (('data_preprocessor', 'mean', 0), 3.0),
+}
+
+
+@pytest.mark.parametrize('field', CHANGES)
+@pytest.mark.parametrize('how', ['write', 'read'])
+def test_another_identity_is_refused_with_field_and_values(tmp_path: Path, field: str, how: str) -> None:
+    fill(tmp_path, range(1))
+    path, value = CHANGES[field]
+    old = IDENTITY
+    for key in path:
+        old = old[key]
+    attempt = TokenWriter if how == 'write' else lambda folder, expect: TokenStore(folder, expect=expect)
+    with pytest.raises(TokenStoreMismatchError) as caught:
+        attempt(tmp_path, changed(path, value))
+    assert f'{field}: store {old!r}, config {value!r}' in str(caught.value)
+    assert str(caught.value).count(': store ') == 1
+
+
+def test_an_expectation_may_name_few_fields(tmp_path: Path) -> None:
+    fill(tmp_path, range(1))
+    assert len(TokenStore(tmp_path, expect=dict(backbone=dict(layer=2)))) == 1
+    with pytest.raises(TokenStoreMismatchError, match=r'pipeline\[1\]'):
+        TokenStore(tmp_path, expect=dict(pipeline=[dict(type='DecordInit')]))
+
+
+def test_where_the_model_was_loaded_from_does_not_matter(tmp_path: Path) -> None:
+    fill(tmp_path, range(1))
+    with TokenWriter(tmp_path, changed(('backbone', 'model'), 'elsewhere')) as writer:
+        writer.add('x.mp4', PRINT, *tokens(0))
+    assert len(TokenStore(tmp_path)) == 2
+
+
+def test_an_edited_manifest_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, range(1))
+    manifest = tmp_path / 'manifest.json'
+    manifest.write_text(manifest.read_text().replace('"layer": 2', '"layer": 3'))
+    with pytest.raises(ValueError, match='was edited'):
+        TokenStore(tmp_path)
+
+
+def test_a_folder_without_manifest_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='extract_tokens'):
+        TokenStore(tmp_path)
+
+
+def test_many_writers_fill_one_store(tmp_path: Path) -> None:
+    parts = [range(0, 20), range(10, 30), range(20, 40)]  # overlapping, as two extractions at once
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda part: fill(tmp_path, part, shard_videos=3), parts))
+    store = TokenStore(tmp_path)
+    assert len(store) == 40
+    for number in range(40):
+        assert torch.equal(store.read(f'a b/{number}.mp4').visual, tokens(number)[0])
+    assert all(is_intact(shard) for shard in store.shards())
+    assert not list(tmp_path.glob('.*'))
+
+
+def test_only_one_of_two_identities_begins_a_store(tmp_path: Path) -> None:
+    def begin(number: int) -> bool:
+        try:
+            TokenWriter(tmp_path, {**IDENTITY, 'prompts': [str(number)]})
+        except TokenStoreMismatchError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(begin, range(8))) == 1
+
+
+def test_a_full_disk_leaves_a_store_that_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, range(3))
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    writer = TokenWriter(tmp_path, IDENTITY, shard_videos=2)
+    writer.add('new/0.mp4', PRINT, *tokens(8))
+    writer.add('new/1.mp4', PRINT, *tokens(9))
+    monkeypatch.setattr(atomic_file.os, 'fsync', full)
+    writer.add('new/2.mp4', PRINT, *tokens(9))
+    with pytest.raises(OSError, match='The 2 videos') as caught, writer:
+        writer.flush()
+    assert caught.value.errno == errno.ENOSPC
+    assert 'run the same command again' in str(caught.value)
+    monkeypatch.undo()
+    assert len(TokenStore(tmp_path)) == 5
+    assert not list(tmp_path.glob('.*'))
+
+
+def _write_beyond_the_limit(folder: Path, answer: multiprocessing.Queue) -> None:
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+    try:
+        fill(folder, range(3, 40))
+    except OSError as error:
+        answer.put(str(error))
+    else:
+        answer.put('')
+
+
+def test_the_kernel_refusing_to_write_is_reported(tmp_path: Path) -> None:
+    fill(tmp_path, range(3))
+    context = multiprocessing.get_context('fork')
+    answer = context.Queue()
+    process = context.Process(target=_write_beyond_the_limit, args=(tmp_path, answer))
+    process.start()
+    assert 'videos that were written before are safe' in answer.get(timeout=30)
+    process.join()
+    assert len(TokenStore(tmp_path)) == 3
+    assert not list(tmp_path.glob('.*'))
+
+
+def _read(store: TokenStore) -> float:
+    return float(store.read('a b/0.mp4').visual.sum())
+
+
+@pytest.mark.parametrize('method', ['fork', 'spawn'])
+def test_workers_read_too(tmp_path: Path, method: str) -> None:
+    fill(tmp_path, range(1))
+    store = TokenStore(tmp_path)
+    expected = _read(store)
+    if method == 'spawn':
+        assert _read(pickle.loads(pickle.dumps(store))) == expected
+        return
+    context = multiprocessing.get_context(method)
+    answer = context.Queue()
+    process = context.Process(target=lambda: answer.put(_read(store)))
+    process.start()
+    assert answer.get(timeout=30) == expected
+    process.join()
+
+
+def test_an_unknown_prompt_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, range(1))
+    with pytest.raises(KeyError, match=r'Else\?.*What is it\?'):
+        TokenStore(tmp_path).read('a b/0.mp4', ['Else?'])
+
+
+def test_a_replaced_video_is_noticed(tmp_path: Path) -> None:
+    video = tmp_path / '0.mp4'
+    video.write_bytes(b'one')
+    with TokenWriter(tmp_path / 'store', IDENTITY) as writer:
+        writer.add('0.mp4', Fingerprint.of(video), *tokens(0))
+    store = TokenStore(tmp_path / 'store')
+    entry = store.find(str(video))
+    store.check_content(entry, video)
+    os.utime(video, ns=(1, 1))  # touched, not changed
+    store.check_content(entry, video)
+    video.write_bytes(b'two')
+    with pytest.raises(ValueError, match=r'0\.mp4 was replaced'):
+        store.check_content(entry, video)
+    video.write_bytes(b'longer')
+    with pytest.raises(ValueError, match=r'0\.mp4 was replaced'):
+        store.check_content(entry, video)
+    video.unlink()
+    store.check_content(entry, video)
+
+
+def test_a_replaced_frame_is_noticed(tmp_path: Path) -> None:
+    for name in ('1.jpg', '2.jpg'):
+        (tmp_path / name).write_bytes(name.encode())
+    before = Fingerprint.of(tmp_path)
+    assert before.matches(tmp_path)
+    (tmp_path / '2.jpg').write_bytes(b'3.jpg')
+    os.utime(tmp_path / '2.jpg', ns=(9, before.mtime_ns + 9))
+    assert not before.matches(tmp_path)

@@ -1,0 +1,18 @@
+"""Building blocks that necks, prototypes and matching metrics share."""
+
+from .down_sampling import DownSampling
+from .feed_forward import FeedForward
+from .free_memory import free_memory
+from .masking import fill_padding, masked_mean
+from .residual_attention import ResidualAttention
+from .temporal_position import TemporalPosition
+
+__all__ = [
+    'DownSampling',
+    'FeedForward',
+    'ResidualAttention',
+    'TemporalPosition',
+    'fill_padding',
+    'free_memory',
+    'masked_mean',
+]

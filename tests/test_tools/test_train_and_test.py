@@ -72,8 +72,15 @@ def run(command: list[str], **environment: str) -> str:
     return process.stdout
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _data_root(toy_videos):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('FSAR_DATA_ROOT', str(toy_videos.parent))
+        yield
+
+
 @pytest.fixture(scope='module')
-def trained(tmp_path_factory, data_root) -> tuple[Path, list[str]]:
+def trained(tmp_path_factory, _data_root) -> tuple[Path, list[str]]:
     """A trained work dir, and the episodes that were seen."""
     work_dir = tmp_path_factory.mktemp('trained')
     return work_dir, train(work_dir)
@@ -139,7 +146,7 @@ def test_mismatch_can_be_allowed(trained, tmp_path):
     assert evaluate(best(trained[0]), tmp_path, 'model.backbone.layer=3', hooks)['episodes'] == 33
 
 
-def test_training_free_model_without_a_checkpoint(data_root, tmp_path):
+def test_training_free_model_without_a_checkpoint(tmp_path):
     head = "model.cls_head={'_delete_':True,'type':'PrototypeHead','matching':{'type':'CosineMatching'}}"
     assert evaluate('none', tmp_path, head, 'model.neck=None')['episodes'] == 33
 
@@ -180,7 +187,7 @@ def test_any_number_of_processes_gives_the_same_result(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_training_in_two_processes(data_root, tmp_path):
+def test_training_in_two_processes(tmp_path):
     arguments = [CONFIG, '2', '--work-dir', str(tmp_path), '--seed', '3']
     run(['bash', 'tools/dist_train.sh', *arguments, '--cfg-options', *SMALL], PORT='29610')
     state = torch.load(best(tmp_path), weights_only=True)['state_dict']
@@ -188,7 +195,7 @@ def test_training_in_two_processes(data_root, tmp_path):
 
 
 @pytest.mark.slow
-def test_tools_of_mmaction2_run_our_configs(data_root, tmp_path):
+def test_tools_of_mmaction2_run_our_configs(tmp_path):
     tools = Path(mmaction.__file__).parent / '.mim' / 'tools'
     if not tools.exists():
         pytest.skip('MMAction2 is installed in editable mode, which has no copy of its tools.')

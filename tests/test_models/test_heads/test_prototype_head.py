@@ -86,14 +86,17 @@ def test_other_episodes_in_the_batch_change_nothing(cfg):
 def test_loss_and_score_agree_with_predict(cfg):
     head, samples = build(cfg), episode_samples(3, 2, 2)
     features = random_features(len(samples))
+    features.visual.requires_grad_()
     batch = EpisodeBatch.from_samples(samples)
     logits = head.score(features[batch.support_index], features[batch.query_index])
-    torch.testing.assert_close(logits.softmax(-1), predict(head, samples, features))
+    torch.testing.assert_close(logits.softmax(-1).detach(), predict(head, samples, features))
     losses = head.loss(features, samples)
     picked = logits.log_softmax(-1).gather(-1, batch.query_way[..., None])
     assert float(losses['loss_q2s']) == pytest.approx(-float(picked.mean()), rel=1e-5)
     assert float(losses['acc']) == pytest.approx(100 * float((logits.argmax(-1) == batch.query_way).float().mean()))
     losses['loss_q2s'].backward()
+    assert torch.isfinite(features.visual.grad).all()
+    assert (features.visual.grad != 0).any()
 
 
 def test_modalities_can_be_supervised_one_by_one():

@@ -1,0 +1,66 @@
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+
+from tests.conftest import REPOSITORY
+from tests.factories import episode_samples
+
+CONFIG = REPOSITORY / 'configs/fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py'
+
+
+@pytest.fixture(scope='module', params=['unknown', 'known'])
+def recognizer(request):
+    cfg = Config.fromfile(CONFIG).model
+    cfg.prompts = request.param
+    torch.manual_seed(0)
+    return MODELS.build(cfg).eval()
+
+
+@pytest.fixture(scope='module')
+def batch():
+    samples = episode_samples(2, 1, 1) + episode_samples(2, 1, 1, episode_id=1, first_class=2)
+    return torch.randn(len(samples), 8, 3, 64, 64), samples
+
+
+def test_modes(recognizer, batch):
+    inputs, samples = batch
+    with torch.no_grad():
+        features = recognizer(inputs, samples, mode='tensor')
+        logits = recognizer(inputs, samples, mode='tensor', stage='head')
+        results = recognizer(inputs, samples, mode='predict')
+    assert features.visual.shape == (8, 8, 64)
+    assert logits.shape == (2, 2, 2)
+    torch.testing.assert_close(torch.stack([result.pred_scores for result in results]), logits.softmax(-1))
+    recognizer(inputs, samples, mode='loss')['loss_q2s'].backward()
+    assert all(parameter.grad is not None for parameter in recognizer.parameters())
+
+
+def test_only_the_tuned_parameters_are_seen(recognizer):
+    assert {name.split('.')[0] for name in recognizer.state_dict()} == {'neck', 'cls_head'}
+    assert {name.split('.')[0] for name, _ in recognizer.named_parameters()} == {'neck', 'cls_head'}
+
+
+def test_query_label_reaches_neither_prompt_nor_result(recognizer, batch):
+    inputs, _ = batch
+    before_samples, after_samples = (
+        episode_samples(2, 1, 1) + episode_samples(2, 1, 1, episode_id=1, first_class=2) for _ in range(2)
+    )
+    for position in (2, 3):
+        after_samples[position].set_metainfo(dict(way=-1, class_name='something else', class_id=99))
+    with torch.no_grad():
+        before, after = (recognizer(inputs, samples, mode='predict') for samples in (before_samples, after_samples))
+    for one, other in zip(before, after):
+        assert torch.equal(one.pred_scores, other.pred_scores)
+
+
+def test_samples_are_needed(recognizer, batch):
+    with pytest.raises(ValueError, match='data_samples'):
+        recognizer(batch[0], mode='tensor')
+
+
+def test_identity_tells_the_prompts_apart():
+    cfg = Config.fromfile(CONFIG).model
+    unknown, known = (MODELS.build({**cfg, 'prompts': prompts}).identity() for prompts in ('unknown', 'known'))
+    assert unknown['backbone'] == known['backbone']
+    assert unknown['prompts'] != known['prompts']

@@ -1,5 +1,6 @@
 """The part of a model that knows episodes."""
 
 from .prototype_head import PrototypeHead
+from .text_merging_head import TextMergingHead
 
-__all__ = ['PrototypeHead']
+__all__ = ['PrototypeHead', 'TextMergingHead']

@@ -26,6 +26,9 @@ class PrototypeHead(BaseHead):
         losses: One or more losses over :class:`EpisodeScores`; their values are added. None is
             ``dict(type='FewShotCrossEntropy')``.
         temperature: ``logits = -distance / temperature``.
+        modulation: What changes the features of both sides before prototypes are made, such as attention to class texts
+            or among the videos of a task: ``modulation(support, query) -> (support, query)``. The support may come back
+            conditioned on the query, with leading dimensions ``B, Q, N, K``, if there is no ``prototype``.
         init_cfg: As for every mmengine module.
     """
 
@@ -36,12 +39,14 @@ class PrototypeHead(BaseHead):
         *,
         losses: dict | Sequence[dict] | None = None,
         temperature: float = 1.0,
+        modulation: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         # BaseHead's own constructor only sets up a classifier over a closed set of classes.
         super(BaseHead, self).__init__(init_cfg=init_cfg)
         if temperature <= 0:
             raise ValueError(f'PrototypeHead: temperature must be positive, but is {temperature}.')
+        self.modulation = None if modulation is None else MODELS.build(modulation)
         self.prototype = None if prototype is None else MODELS.build(prototype)
         self.matching = MODELS.build(matching)
         losses = losses or dict(type='FewShotCrossEntropy')
@@ -119,12 +124,22 @@ class PrototypeHead(BaseHead):
 
     def episode_scores(self, support: VideoFeatures, query: VideoFeatures) -> EpisodeScores:
         """As :meth:`score`, with the logits of the single modalities where the matching tells them apart."""
-        prototypes = support if self.prototype is None else self.prototype(support, query)
-        if not self.matching.multimodal:
-            return EpisodeScores(-self.matching(query.visual, prototypes.visual) / self.temperature)
-        distances = self.matching.distances(query, prototypes)
+        if self.prototype is None:
+            distances = self._distances(query, support)
+        elif hasattr(self.prototype, 'map_queries'):  # query-conditioned prototypes, a few queries at a time
+            distances = self.prototype.map_queries(self._distances, support, query)
+        else:
+            distances = self._distances(query, self.prototype(support, query))
         parts = {name: -distance / self.temperature for name, distance in distances.items()}
+        if not self.matching.multimodal:
+            return EpisodeScores(parts['visual'])
         return EpisodeScores(-self.matching.fuse(distances) / self.temperature, parts)
+
+    def _distances(self, query: VideoFeatures, prototypes: VideoFeatures) -> dict[str, Tensor]:
+        """Distances ``[B, Q, N]`` by modality."""
+        if self.matching.multimodal:
+            return self.matching.distances(query, prototypes)
+        return {'visual': self.matching(query.visual, prototypes.visual)}
 
     def _scores(
         self, feats: VideoFeatures | Tensor, data_samples: Sequence[ActionDataSample]

@@ -1,5 +1,6 @@
 """Losses over episodes, for the ``losses`` slot of :class:`PrototypeHead`."""
 
 from .few_shot_cross_entropy import FewShotCrossEntropy
+from .support_text_cross_entropy import SupportTextCrossEntropy
 
-__all__ = ['FewShotCrossEntropy']
+__all__ = ['FewShotCrossEntropy', 'SupportTextCrossEntropy']

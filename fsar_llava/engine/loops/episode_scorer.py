@@ -1,0 +1,83 @@
+"""Logits of many episodes from a bank of features."""
+
+from __future__ import annotations
+
+import torch
+from mmengine import dist
+from torch import Tensor
+
+from fsar_llava.models.heads import PrototypeHead
+from fsar_llava.models.layers import free_memory
+from fsar_llava.structures import VideoFeatures
+
+from .episode_plan import EpisodePlan
+
+GATHERED_BYTES = {'cpu': 1 << 24, 'cuda': 1 << 29}
+"""Features that are gathered at a time: on a CPU little more than its caches hold."""
+
+
+class EpisodeScorer:
+    """Scores episodes in batches of bounded size.
+
+    Where a matching metric compares supports as they are, whatever it needs of a video (norms, keys, values) is
+    computed once a video and not once an episode.
+
+    Args:
+        head: Gives the metric, the prototypes and the temperature.
+        bank: Features of U rows.
+        batch_size: Episodes at a time; None for as many as a bounded amount of memory holds.
+    """
+
+    def __init__(self, head: PrototypeHead, bank: VideoFeatures, batch_size: int | None = None) -> None:
+        self.head, self.bank, self.batch_size = head, bank, batch_size
+        self._prepared = self._prepare() if self._can_prepare() else None
+
+    def _can_prepare(self) -> bool:
+        head = self.head
+        return (
+            type(head).episode_scores is PrototypeHead.episode_scores
+            and head.prototype is None
+            and head.modulation is None
+            and not head.matching.multimodal
+            and hasattr(head.matching, 'prepare')
+        )
+
+    def _prepare(self) -> dict[str, Tensor] | None:
+        """What the metric needs of each row; None where that would not fit."""
+        visual = self.bank.visual
+        prepare = self.head.matching.prepare
+        size = sum(tensor.nbytes for tensor in prepare(visual[:1]).values())
+        if size * len(visual) > free_memory(visual.device) // 2:
+            return None
+        step = max(1, GATHERED_BYTES.get(visual.device.type, 1 << 24) // size)
+        parts = [prepare(part) for part in visual.split(step)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def logits(self, plan: EpisodePlan) -> Tensor:
+        """``[E, Q, N]`` on the CPU, equal on all processes; each scores a part of the episodes."""
+        rank, world_size = dist.get_dist_info()
+        ways = plan.episodes.num_ways
+        queries = plan.episodes.query_index.shape[1]
+        device = self.bank.visual.device
+        logits = torch.zeros(len(plan), queries, ways)
+        step = self.batch_size or self._batch_size(plan)
+        # Which episodes share a batch does not depend on the number of processes, and so neither do the numbers.
+        for begin in range(rank * step, len(plan), world_size * step):
+            support, query = plan.indices(begin, begin + step, device)
+            logits[begin : begin + step] = self._score(support, query).float().cpu()
+        dist.all_reduce(logits)
+        return logits
+
+    def _score(self, support: Tensor, query: Tensor) -> Tensor:
+        """``[B, Q, N]`` from rows ``[B, N, K]`` and ``[B, Q]``."""
+        if self._prepared is None:
+            return self.head.episode_scores(self.bank[support], self.bank[query]).logits
+        described = ({name: tensor[rows] for name, tensor in self._prepared.items()} for rows in (query, support))
+        return -self.head.matching.match(*described) / self.head.temperature
+
+    def _batch_size(self, plan: EpisodePlan) -> int:
+        videos = plan.episodes.support_index[0].numel() + plan.episodes.query_index[0].numel()
+        tensors = [self.bank.visual, self.bank.textual] if self._prepared is None else self._prepared.values()
+        size = sum(tensor[0].nbytes for tensor in tensors if tensor is not None)
+        limit = GATHERED_BYTES.get(self.bank.visual.device.type, 1 << 24)
+        return max(1, limit // (size * videos))

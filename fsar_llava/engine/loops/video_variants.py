@@ -1,0 +1,58 @@
+"""Which features of a video the episodes need."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+from torch import nn
+
+Stamp = Mapping[str, object]
+
+
+class VideoVariants:
+    """Numbers the distinct (video, role, prompt) that occur in episodes.
+
+    A recognizer that sees pixels alone has one variant a video. One that reads the role or the class of a video has up
+    to two, and one whose prompts (or neck) depend on the episode has one for each distinct prompt.
+
+    Args:
+        model: The recognizer.
+
+    Attributes:
+        stamps: For each variant what :meth:`EpisodicDataset.stamps` said about one of its occurrences.
+        rows_of_video: For each video, by its index in the dataset, the numbers of its variants.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.stamps: list[Stamp] = []
+        self.rows_of_video: dict[int, list[int]] = {}
+        self._prompts = getattr(model, 'prompts', None)
+        parts = (getattr(model, name, None) for name in ('backbone', 'neck'))
+        self._reads_episode = any(getattr(part, 'episode_conditioned', False) for part in parts)
+        self._rows: dict[Hashable, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def row(self, stamp: Stamp) -> int:
+        """The number of the variant that a stamped video is."""
+        key = self._key(stamp)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = len(self.stamps)
+            self.stamps.append(stamp)
+            self.rows_of_video.setdefault(stamp['video_index'], []).append(row)
+        return row
+
+    def _key(self, stamp: Stamp) -> Hashable:
+        if self._prompts is None:
+            return stamp['video_index']
+        key = (stamp['video_index'], stamp['role'])
+        if self._prompts.episode_conditioned:
+            key += (self._prompts.prompt(stamp),)
+        return (*key, stamp['class_names']) if self._reads_episode else key
+
+    def batches(self, num_videos: int) -> list[Sequence[int]]:
+        """The videos that are needed, in batches that do not depend on the number of processes."""
+        videos = sorted(self.rows_of_video)
+        return [videos[begin : begin + num_videos] for begin in range(0, len(videos), num_videos)]

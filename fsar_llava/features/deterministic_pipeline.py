@@ -1,0 +1,75 @@
+"""Refuses pipelines whose features could not be shared between episodes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRIALS = 4
+
+
+def check_deterministic(transforms: Sequence[Callable], data_info: Callable[[], dict]) -> None:
+    """Run one video several times under different random states and compare what every transform makes of it.
+
+    Args:
+        transforms: The pipeline's.
+        data_info: Gives a new dict of what the pipeline starts from.
+
+    Raises:
+        ValueError: If a transform is random; it is named.
+    """
+    for transform in transforms:
+        if getattr(transform, 'test_mode', True) is False:
+            raise _random(transform, ', because its test_mode is False')
+    runs: list = [data_info() for _ in range(TRIALS)]
+    for transform in transforms:
+        for trial in range(TRIALS):
+            with _random_state(trial):
+                runs[trial] = transform(runs[trial])
+        if not all(_same(runs[0], run) for run in runs[1:]):
+            raise _random(transform, '')
+
+
+def _random(transform: Callable, why: str) -> ValueError:
+    return ValueError(
+        f'The pipeline is random: {transform} gives something else each time{why}. A video that is encoded once for '
+        'all its episodes needs a test pipeline: test_mode=True for sampling, a centre crop, no flips, no jitter.'
+    )
+
+
+@contextmanager
+def _random_state(seed: int) -> Iterator[None]:
+    """The three global generators at a seed, and afterwards as they were."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two results agree; objects that cannot be compared, such as video readers, count as equal."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, (str, int, float, bool, np.generic)):
+        return one == other
+    return True

@@ -1,0 +1,59 @@
+"""Features of all videos of a test in one place."""
+
+from __future__ import annotations
+
+import torch
+from mmengine import dist
+from torch import Tensor
+
+from fsar_llava.structures import VideoFeatures
+
+
+class FeatureBank:
+    """Collects the features of U rows (a video in a role) that several processes compute, then gives them to each.
+
+    Args:
+        num_rows: U.
+        device: Where the bank is to lie.
+    """
+
+    def __init__(self, num_rows: int, device: torch.device | str) -> None:
+        self.num_rows = num_rows
+        self.device = torch.device(device)
+        self._parts: list[tuple[list[int], VideoFeatures]] = []
+
+    def add(self, rows: list[int], features: VideoFeatures) -> None:
+        """Take features ``[R, ...]`` of R rows."""
+        self._parts.append((rows, features.map(lambda tensor: tensor.to(self.device))))
+
+    def gather(self) -> VideoFeatures:
+        """The features of all rows, of all processes: ``visual [U, T, D]``, ``textual [U, L, D]``; empties the bank.
+
+        Raises:
+            ValueError: If videos differ in the number of their frames' tokens.
+        """
+        shapes = {tuple(features.visual.shape[1:]) for _, features in self._parts}
+        texts = {tuple(part.textual.shape[1:]) for _, part in self._parts if part.textual is not None}
+        everywhere = dist.all_gather_object((shapes, texts))
+        shapes, texts = (set().union(*found) for found in zip(*everywhere))
+        if len(shapes) != 1:
+            raise ValueError(
+                f'All videos need equally many tokens to be compared in one batch, but their shapes [T, D] are '
+                f'{sorted(shapes)}. Sample equally many frames of every video.'
+            )
+        # Each row has one owner; the others hold zeros, so that the sum is exact and arrives in the right order.
+        bank = VideoFeatures(self._zeros(*shapes.pop()))
+        if texts:
+            length, width = max(texts)
+            bank = bank.replace(textual=self._zeros(length, width), textual_mask=self._zeros(length).byte())
+        while self._parts:
+            rows, features = self._parts.pop()
+            bank.visual[rows] = features.visual
+            if features.textual is not None:
+                bank.textual[rows, : features.textual.shape[1]] = features.textual
+                bank.textual_mask[rows, : features.textual.shape[1]] = features.textual_mask.byte()
+        bank.map(dist.all_reduce)
+        return bank if bank.textual is None else bank.replace(textual_mask=bank.textual_mask.bool())
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(self.num_rows, *shape, device=self.device)

@@ -1,0 +1,122 @@
+"""Stands in for a frozen backbone whose tokens were extracted before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from fsar_llava.structures import VideoFeatures
+
+
+@MODELS.register_module()
+class StoredTokens(BaseModule):
+    """Gives the tokens that :class:`LoadVideoTokens` read as if the frozen backbone had run.
+
+    Neither the MLLM nor a video decoder is needed. Its identity is that of the backbone that made the store, so that
+    checkpoints trained from tokens and from videos are interchangeable, and a checkpoint of another backbone is
+    refused. The model needs ``data_preprocessor=dict(type='BaseDataPreprocessor')``: the tokens were made from
+    normalised frames.
+
+    Args:
+        store: Folder of the token store.
+        init_cfg: Not used; for mmengine's base class.
+
+    Raises:
+        FileNotFoundError: If the folder is no token store.
+    """
+
+    def __init__(self, store: str, *, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.store = store
+        path = Path(store) / 'manifest.json'
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'{store} is no token store: it holds no manifest.json. Make one with: python tools/extract_tokens.py '
+                f'CONFIG --out {store}'
+            )
+        manifest = json.loads(path.read_text())
+        self._identity, self._store_id = manifest['identity'], manifest['store_id']
+
+    def identity(self) -> dict:
+        """The identity of the backbone that made the tokens."""
+        return dict(self._identity['backbone'])
+
+    def forward(self, inputs: Mapping[str, Sequence[Tensor]], prompts: Sequence[str | None]) -> VideoFeatures:
+        """Features of V videos.
+
+        Args:
+            inputs: As :class:`LoadVideoTokens` and ``PackActionInputs`` leave them, for each video: ``visual``
+                ``[T, P, D]``, ``textual`` ``[*, D]`` of all its prompts, ``prompts`` ``[R, 3]`` (see
+                :func:`prompt_table`).
+            prompts: V texts, or V times None for no textual tokens.
+
+        Returns:
+            ``visual [V, T, P, D]``, ``textual [V, L, D]`` (zero where masked), ``textual_mask [V, L]``.
+
+        Raises:
+            TypeError: If the inputs are no tokens.
+            KeyError: If the tokens are of another store or were not extracted with a prompt.
+        """
+        if not isinstance(inputs, Mapping):
+            raise TypeError(
+                f'StoredTokens takes what LoadVideoTokens reads, but got {type(inputs).__name__}. Use '
+                "pipeline=[dict(type='LoadVideoTokens', store=...), dict(type='PackActionInputs', "
+                "collect_keys=('visual', 'textual', 'prompts'))] and "
+                "data_preprocessor=dict(type='BaseDataPreprocessor')."
+            )
+        visual = torch.stack(list(inputs['visual']))
+        if all(prompt is None for prompt in prompts):
+            return VideoFeatures(visual)
+        texts = []
+        for prompt, table, textual in zip(prompts, _to_lists(inputs['prompts']), inputs['textual']):
+            begin, end = self._row(prompt, table)
+            texts.append(textual[begin:end])
+        lengths = torch.tensor([len(text) for text in texts], device=visual.device)
+        mask = torch.arange(int(lengths.max()), device=visual.device) < lengths[:, None]
+        return VideoFeatures(visual, pad_sequence(texts, batch_first=True), mask)
+
+    def _row(self, prompt: str | None, table: Sequence[Sequence[int]]) -> tuple[int, int]:
+        """Where the tokens of a prompt begin and end among a video's textual tokens."""
+        wanted = prompt_id(self._store_id, prompt or '')
+        for found, begin, end in table:
+            if found == wanted:
+                return begin, end
+        raise KeyError(
+            f'The token store {self.store} was not extracted with the prompt {prompt!r}, or LoadVideoTokens reads '
+            f'another store. It has the prompts {self._identity["prompts"]}. Either set the prompts of the recognizer '
+            'to these, or extract the tokens with the prompts of this config. Query prompts that list the classes of '
+            'an episode cannot be stored: test them from videos, with FeatureBankTestLoop, or use prompts=dict('
+            'support=..., query=...) with a query prompt that is always the same.'
+        )
+
+
+def prompt_id(store_id: str, prompt: str) -> int:
+    """A 64-bit number for a prompt in a store, so that it can travel with the tensors of a batch."""
+    return int.from_bytes(hashlib.sha256(f'{store_id}:{prompt}'.encode()).digest()[:8], 'big', signed=True)
+
+
+def prompt_table(store_id: str, textual: Mapping[str, Tensor]) -> Tensor:
+    """``[R, 3]``: for each of a video's R prompts its id, and where its tokens begin and end in their concatenation."""
+    rows, begin = [], 0
+    for prompt, tokens in textual.items():
+        rows.append((prompt_id(store_id, prompt), begin, begin + len(tokens)))
+        begin += len(tokens)
+    return torch.tensor(rows, dtype=torch.long).view(-1, 3)
+
+
+def _to_lists(tables: Sequence[Tensor]) -> list[list[list[int]]]:
+    """The tables as numbers; one transfer for all of them where they lie on a GPU."""
+    rows = torch.cat(list(tables)).tolist()
+    result, begin = [], 0
+    for table in tables:
+        result.append(rows[begin : begin + len(table)])
+        begin += len(table)
+    return result

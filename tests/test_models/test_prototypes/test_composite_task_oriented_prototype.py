@@ -181,6 +181,15 @@ def test_functions_of_prototypes_never_see_more_than_a_chunk(chunk_size, calls, 
     assert result['distance'].shape == (B, Q, N)
 
 
+@pytest.mark.parametrize(('chunk_size', 'again'), [(3, 4), (8, 0)])
+def test_chunks_are_computed_anew_in_the_backward_pass_instead_of_stored(chunk_size, again):
+    prototype, calls = perturb(make(chunk_size=chunk_size)), []
+    result = prototype.map_queries(lambda _, prototypes: calls.append(1) or prototypes.visual.exp(), SUPPORT, QUERY)
+    forward = len(calls)
+    result.sum().backward()
+    assert len(calls) - forward == again
+
+
 @pytest.mark.parametrize('grad', [True, False])
 def test_the_default_chunk_follows_free_memory(monkeypatch, grad):
     prototype, sizes = perturb(make()), []

@@ -103,7 +103,7 @@ def leaks(program: Program) -> bool:
 def _all_programs(length: int) -> list[Program]:
     if length == 1:
         return [(primitive,) for primitive in PRIMITIVES]
-    longer = [head + (p,) for head in _all_programs(length - 1) for p in PRIMITIVES if p != head[-1]]
+    longer = [(*head, p) for head in _all_programs(length - 1) for p in PRIMITIVES if p != head[-1]]
     return [program for program in longer if sum(primitive in AXES[4] for primitive in program) <= 1]
 
 

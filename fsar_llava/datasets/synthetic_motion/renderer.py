@@ -82,7 +82,9 @@ def _polygon(shape: str, angle: float) -> np.ndarray:
     else:
         count = {'circle': 20, 'square': 4, 'triangle': 3, 'diamond': 4, 'hexagon': 6, 'star': 10}[shape]
         radius = np.where(np.arange(count) % 2, 0.5, 1.0) if shape == 'star' else np.full(count, 1.0)
-        corners = radius * np.exp(2j * np.pi * np.arange(count) / count) * (1.1 if shape in ('square', 'triangle') else 1)
+        corners = (
+            radius * np.exp(2j * np.pi * np.arange(count) / count) * (1.1 if shape in ('square', 'triangle') else 1)
+        )
         corners = corners.real * (0.65 if shape == 'diamond' else 1) + 1j * corners.imag
     corners = corners * np.exp(1j * angle)
     return np.stack([corners.real, corners.imag], axis=-1)

@@ -55,8 +55,8 @@ def sample_scenes(programs: list[Program], times: np.ndarray, rng: np.random.Gen
     """Draw one scene for every program.
 
     Nuisances (hue, shape, size, texture, speed, pauses, start, background, camera shake, the bystander's looks and
-    drift) do not depend on the program. Starts are drawn so that the whole path fits into the frame, which treats a film
-    and its reverse alike. The bystander avoids the path; where a primitive relates to it, it lies on that line.
+    drift) do not depend on the program. Starts are drawn so that the whole path fits into the frame, which treats a
+    film and its reverse alike. The bystander avoids the path; where a primitive relates to it, it lies on that line.
 
     Args:
         programs: One program a clip, of one to three primitives.

@@ -35,7 +35,7 @@ def toy_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny ``tools/data/make_toy_videos.py`` set: 10 train, 5 val and 5 test classes of 6 mp4 files of 12 frames."""
     tool = load_tool('tools/data/make_toy_videos.py')
     out = tmp_path_factory.mktemp('data') / 'toy_motion'
-    return tool.make_toy_videos(out, num_classes=20, videos_per_class=6, size=48, frames=12)
+    return tool.make_toy_videos(out, num_classes=20, videos_per_class=6, frames=12)
 
 
 @pytest.fixture

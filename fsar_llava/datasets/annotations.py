@@ -104,6 +104,9 @@ def read_videos(dataset: BaseDataset) -> tuple[list[str], list[int]]:
     """
     if getattr(dataset, 'multi_class', False):
         raise ValueError('Episodes need one label a video, but the dataset has multi_class=True. Remove it.')
+    if not len(dataset):
+        fault = explain_annotations(type(dataset), dataset.ann_file, vars(dataset))
+        raise ValueError(fault or f'{dataset.ann_file} leaves no video, perhaps because of filter_cfg or indices.')
     prefix = osp.join(next(iter(dataset.data_prefix.values()), None) or '', '')
     names, labels = [], []
     for index in range(len(dataset)):

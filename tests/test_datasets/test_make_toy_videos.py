@@ -49,13 +49,13 @@ def test_lists_agree_with_the_files(toy_videos):
 
 def test_videos_are_real_and_move_as_their_class_says(toy_videos):
     frames = read(toy_videos / 'videos' / 'moving right' / '000.mp4').astype(float)
-    assert frames.shape == (12, 48, 48, 3)
+    assert frames.shape == (12, 64, 64, 3)
     contrast = np.abs(frames - np.median(frames, axis=(0, 1, 2))).sum(-1)
     contrast = np.where(contrast > 100, contrast, 0)
-    column = (contrast.sum(1) * np.arange(48)).sum(-1) / contrast.sum((1, 2))
-    row = (contrast.sum(2) * np.arange(48)).sum(-1) / contrast.sum((1, 2))
+    column = (contrast.sum(1) * np.arange(64)).sum(-1) / contrast.sum((1, 2))
+    row = (contrast.sum(2) * np.arange(64)).sum(-1) / contrast.sum((1, 2))
     assert (np.diff(column) > 0).all()
-    assert column[-1] - column[0] > 20
+    assert column[-1] - column[0] > 28
     assert np.ptp(row) < 3
 
 
@@ -98,7 +98,10 @@ def test_command_line(tmp_path):
     assert len(read(tmp_path / 'videos' / 'moving up' / '001.mp4')) == 6
 
 
-@pytest.mark.parametrize(('name', 'value'), [('num_classes', 99), ('videos_per_class', 1), ('size', 4), ('frames', 0)])
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [('num_classes', 99), ('videos_per_class', 1), ('size', 4), ('frames', 0), ('size', 48), ('size', 65)],
+)
 def test_arguments_out_of_range(tmp_path, name, value):
     with pytest.raises(ValueError, match=rf'{name} must be .* but is {value}\.'):
         tool.make_toy_videos(tmp_path, **{**SMALL, name: value})

@@ -106,12 +106,14 @@ def make_toy_videos(
         ValueError: If an argument is out of range.
     """
     limits = dict(
-        num_classes=(len(SPLITS), len(MOTIONS)), videos_per_class=(2, 1000), size=(16, 1024), frames=(1, 1000)
+        num_classes=(len(SPLITS), len(MOTIONS)), videos_per_class=(2, 1000), size=(32, 1024), frames=(1, 1000)
     )
     arguments = dict(num_classes=num_classes, videos_per_class=videos_per_class, size=size, frames=frames)
     for name, (low, high) in limits.items():
         if not low <= arguments[name] <= high:
             raise ValueError(f'{name} must be {low} to {high}, but is {arguments[name]}.')
+    if size % 2 or size in (48, 72):
+        raise ValueError(f'size must be even, and not 48 or 72, which decord cannot read, but is {size}. Try 64.')
     out, names = Path(out), list(MOTIONS)[:num_classes]
     manifest = json.dumps(dict(arguments, format=FORMAT_VERSION, seed=seed), indent=2) + '\n'
     tasks = [(label, number) for label in range(num_classes) for number in range(videos_per_class)]

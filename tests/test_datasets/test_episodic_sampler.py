@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from itertools import chain, zip_longest
+
+import numpy as np
+import pytest
+from mmaction.registry import DATA_SAMPLERS
+
+from fsar_llava import Episode, EpisodeItem
+from fsar_llava.datasets import EpisodicSampler, episodic_sampler
+
+
+class Listing:
+    """As much of an EpisodicDataset as the sampler looks at: class c has ``counts[c]`` videos, numbered through."""
+
+    def __init__(self, counts, num_episodes=50):
+        bounds = np.concatenate([[0], np.cumsum(counts)]).tolist()
+        self.class_to_indices = {c: list(range(bounds[c], bounds[c + 1])) for c in range(len(counts))}
+        self.class_names = [f'class {c}' for c in range(len(counts))]
+        self.num_episodes = num_episodes
+
+    def __len__(self):
+        return self.num_episodes
+
+    def class_of(self, index):
+        return next(c for c, indices in self.class_to_indices.items() if index in indices)
+
+
+UNEQUAL = [7, 12, 6, 30, 9, 6, 8]
+# Computed once, with numpy alone: 3-way 2-shot 1-query episodes of seed 5 in epoch 2.
+GOLDEN = {
+    0: [70, 72, 44, 52, 17, 9, 77, 29, 11],
+    1: [27, 41, 7, 12, 77, 73, 35, 18, 70],
+    49: [4, 6, 26, 42, 11, 16, 3, 45, 18],
+}
+
+
+def use_rank(monkeypatch, rank, world_size):
+    monkeypatch.setattr(episodic_sampler, 'get_dist_info', lambda: (rank, world_size))
+
+
+def test_the_stream_of_episodes_is_frozen():
+    """Changing these numbers would silently change every published result that names a seed."""
+    sampler = EpisodicSampler(Listing(UNEQUAL), num_ways=3, num_shots=2, num_queries=1, seed=5)
+    sampler.set_epoch(2)
+    found = {i: [item.index for item in sampler.episode(i).items] for i in (0, 1, 49)}
+    assert found == GOLDEN
+
+
+@pytest.mark.parametrize('seed', [0, 3, 2**31 - 1, 2**40 + 1])
+def test_an_episode_follows_from_seed_epoch_and_number_alone(seed):
+    counts, epoch, number = [6, 9, 7, 20], 3, 17
+    rng = np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32, epoch, number])
+    classes = rng.permutation(4)[:2]
+    starts = [0, 6, 15, 22]
+    drawn = [[starts[c] + v for v in rng.permutation(counts[c])[:5]] for c in classes]
+    expected = [EpisodeItem(v, 'support', way) for way in (0, 1) for v in drawn[way][:3]]
+    expected += [EpisodeItem(v, 'query', way) for way in (0, 1) for v in drawn[way][3:]]
+
+    sampler = EpisodicSampler(Listing(counts), num_ways=2, num_shots=3, num_queries=2, seed=seed)
+    sampler.set_epoch(epoch)
+    for noise in range(3):
+        np.random.seed(noise)
+        random.seed(noise)
+        sampler.episode(noise)
+        assert sampler.episode(number) == Episode(number, tuple(expected))
+
+
+@pytest.mark.parametrize(('ways', 'shots', 'queries'), [(5, 1, 1), (5, 5, 1), (7, 1, 5), (2, 3, 2), (1, 1, 1)])
+def test_episodes_are_well_formed(ways, shots, queries):
+    dataset = Listing(UNEQUAL)
+    for episode in EpisodicSampler(dataset, ways, shots, queries):
+        support, query = episode.items[: ways * shots], episode.items[ways * shots :]
+        assert [item.way for item in support] == [way for way in range(ways) for _ in range(shots)]
+        assert [item.way for item in query] == [way for way in range(ways) for _ in range(queries)]
+        assert {item.role for item in support} == {'support'}
+        assert {item.role for item in query} == {'query'}
+        assert len({item.index for item in episode.items}) == ways * (shots + queries)
+        classes = {(item.way, dataset.class_of(item.index)) for item in episode.items}
+        assert len(classes) == len({way for way, _ in classes}) == len({c for _, c in classes}) == ways
+
+
+def test_labels_need_not_count_from_zero():
+    dataset = Listing([6, 6, 6])
+    dataset.class_to_indices = {40: [3, 4, 5], 7: [0, 1, 2]}
+    sampler = EpisodicSampler(dataset, num_ways=2)
+    assert {item.index for episode in sampler for item in episode.items} == set(range(6))
+
+
+@pytest.mark.parametrize('num_episodes', [1, 2, 33, 40])
+@pytest.mark.parametrize('world_size', [1, 2, 3, 4])
+def test_ranks_together_yield_every_episode_once(monkeypatch, num_episodes, world_size):
+    dataset = Listing(UNEQUAL, num_episodes)
+    alone = list(EpisodicSampler(dataset, seed=1))
+    parts = []
+    for rank in range(world_size):
+        use_rank(monkeypatch, rank, world_size)
+        sampler = EpisodicSampler(dataset, seed=1)
+        parts.append(list(sampler))
+        assert len(parts[-1]) == len(sampler)
+    assert len({len(part) for part in parts}) == 1
+    # mmengine's collect_results interleaves the ranks like this and cuts off what is beyond len(dataset).
+    together = list(chain.from_iterable(zip_longest(*parts)))
+    assert together[:num_episodes] == alone
+    assert [episode.id for episode in alone] == list(range(num_episodes))
+
+
+def test_epochs():
+    dataset = Listing(UNEQUAL)
+
+    def episodes(epoch, **kwargs):
+        sampler = EpisodicSampler(dataset, **kwargs)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    walked = EpisodicSampler(dataset)
+    for epoch in range(4):
+        walked.set_epoch(epoch)
+        assert list(walked) == episodes(epoch)  # a resumed training starts with a fresh sampler
+    items = [episode.items for epoch in range(4) for episode in episodes(epoch)]
+    assert len(set(items)) == len(items)
+    assert episodes(0, shuffle=False) == episodes(3, shuffle=False) == episodes(0)
+
+
+def test_seeds():
+    dataset = Listing(UNEQUAL)
+    streams = {seed: tuple(EpisodicSampler(dataset, seed=seed)) for seed in (0, 1, 2**32, 2**32 + 1)}
+    assert len(set(streams.values())) == 4
+    assert tuple(EpisodicSampler(dataset, seed=None)) == streams[0]
+
+
+def test_classes_and_videos_are_drawn_uniformly():
+    dataset = Listing([10, 40, 20, 10, 15, 10], num_episodes=6000)
+    roles = {'support': Counter(), 'query': Counter()}
+    ways = Counter()
+    for episode in EpisodicSampler(dataset, num_ways=3, num_shots=2, num_queries=1, seed=11):
+        for item in episode.items:
+            roles[item.role][item.index] += 1
+            if item.role == 'query':
+                ways[item.way, dataset.class_of(item.index)] += 1
+    # Each class fills each way with probability 1/6; 5 standard deviations of a binomial distribution.
+    assert max(abs(ways[way, c] - 1000) for way in range(3) for c in range(6)) < 5 * (6000 * 1 / 6 * 5 / 6) ** 0.5
+    for role, per_class in dict(support=2, query=1).items():
+        for indices in dataset.class_to_indices.values():
+            expected = 3000 * per_class / len(indices)
+            assert max(abs(roles[role][index] - expected) for index in indices) < 5 * expected**0.5
+
+
+def test_listing_ten_thousand_episodes_is_cheap():
+    sampler = EpisodicSampler(Listing([100] * 64, num_episodes=10000))
+    begin = time.process_time()
+    assert sum(len(sampler.episode(i).items) for i in range(10000)) == 100000
+    assert time.process_time() - begin < 5
+
+
+def test_registered():
+    sampler = DATA_SAMPLERS.build(dict(type='EpisodicSampler', dataset=Listing(UNEQUAL), num_ways=3))
+    assert isinstance(sampler, EpisodicSampler)
+
+
+@pytest.mark.parametrize(
+    ('counts', 'kwargs', 'message'),
+    [
+        ([6, 6], dict(), r'5-way episodes need at least 5 classes, but the dataset has 2\. Lower num_ways to 2'),
+        (
+            [6, 1, 6, 6, 3],
+            dict(num_shots=2, num_queries=2),
+            r"need 4 videos .*2 of 5 .*'class 1' has 1, 'class 4' has 3",
+        ),
+        ([6], dict(num_ways=0), r'num_ways must be at least 1, but is 0\.'),
+        ([6], dict(num_shots=0), r'num_shots must be at least 1, but is 0\.'),
+        ([6], dict(num_queries=-2), r'num_queries must be at least 1, but is -2\.'),
+        ([6], dict(num_ways=1, seed=-1), r'seed must be 0 to 2\*\*64 - 1, but is -1\.'),
+    ],
+)
+def test_bad_input(counts, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        EpisodicSampler(Listing(counts), **kwargs)
+
+
+@pytest.mark.parametrize('number', [-1, 50])
+def test_there_is_no_such_episode(number):
+    with pytest.raises(IndexError, match=rf'episodes are 0 to 49; there is no episode {number}\.'):
+        EpisodicSampler(Listing(UNEQUAL)).episode(number)

@@ -1,0 +1,82 @@
+"""Looking through a folder for videos, as files or as folders of frames."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fsar_llava.datasets.preparation.video_tree import is_video
+
+FRAME = re.compile(r'(.*?)(\d+)(\.(?:jpg|jpeg|png|bmp|webp))', re.IGNORECASE)
+
+
+class FrameFolder(NamedTuple):
+    """A video that lies as a folder of images.
+
+    Attributes:
+        path: Relative to the root.
+        template: How the images are named, such as ``'img_{:05}.jpg'``.
+        first: The number of the first image.
+        frames: How many there are.
+        gaps: Whether they are not numbered one after the other under one name.
+    """
+
+    path: str
+    template: str
+    first: int
+    frames: int
+    gaps: bool
+
+
+def scan_videos(root: Path) -> tuple[list[str], list[str]]:
+    """The video files below a folder.
+
+    Returns:
+        Their paths relative to ``root``, and those that systems hide (``._name.avi`` of macOS archives).
+    """
+    shown, hidden = [], []
+    for prefix, names in _walk(root):
+        for name in filter(is_video, names):
+            (hidden if name.startswith('.') else shown).append(prefix + name)
+    return shown, hidden
+
+
+def scan_frames(root: Path) -> list[FrameFolder]:
+    """The folders below a folder that hold numbered images, each a video."""
+    return [folder for prefix, names in _walk(root) if (folder := _frame_folder(prefix.rstrip('/'), names))]
+
+
+def _frame_folder(path: str, names: list[str]) -> FrameFolder | None:
+    frames = [found for name in names if (found := FRAME.fullmatch(name)) and not name.startswith('.')]
+    if not path or not frames:
+        return None
+    numbers = [int(found[2]) for found in frames]
+    width = min(len(found[2]) for found in frames)
+    prefix = frames[0][1].replace('{', '{{').replace('}', '}}')
+    template = f'{prefix}{{:0{width}}}{frames[0][3]}'
+    named_alike = all(template.format(number) == found[0] for number, found in zip(numbers, frames))
+    gaps = max(numbers) - min(numbers) + 1 != len(set(numbers)) or not named_alike
+    return FrameFolder(path, template, min(numbers), len(frames), gaps)
+
+
+def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """``(path relative to root, ending in a slash; its file names)`` of each folder; links are followed once."""
+    waiting, seen = [''], set()
+    while waiting:
+        prefix = waiting.pop()
+        folder = os.path.join(root, prefix)
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        names = []
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if not entry.is_dir():
+                    names.append(entry.name)
+                elif not entry.name.startswith('.'):
+                    waiting.append(f'{prefix}{entry.name}/')
+        yield prefix, names

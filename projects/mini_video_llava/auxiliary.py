@@ -24,6 +24,7 @@ class SeeingHead(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.cls = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * (4 + NUM_COLORS + len(SHAPES))))
+        self.mean = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * 4))
         self.patch = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
 
     def forward(self, tokens: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -31,8 +32,10 @@ class SeeingHead(nn.Module):
         out = rearrange(self.cls(tokens[:, :, 0]).float(), 'v t (o c) -> v t o c', o=2)
         place, color, shape = out.split([4, NUM_COLORS, len(SHAPES)], dim=-1)
         heat = rearrange(self.patch(tokens[:, :, 1:]).float(), 'v t p o -> v t o p')
+        mean = rearrange(self.mean(tokens[:, :, 1:].mean(2)).float(), 'v t (o c) -> v t o c', o=2)
         frames = tokens.shape[1]
         return {
+            'mean': F.smooth_l1_loss(mean, batch['place'], beta=0.25),
             'place': F.smooth_l1_loss(place, batch['place'], beta=0.25),
             'heat': F.binary_cross_entropy_with_logits(heat, batch['heat']),
             'color': _labels(color, batch['color'], frames),

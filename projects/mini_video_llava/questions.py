@@ -197,7 +197,7 @@ class Packer:
 
         Returns:
             All ``[V, S]``: ``ids``, ``positions``, ``segments`` (0 is the prefix, -1 padding), ``weights`` of
-            predicting each token from the one before it, ``kinds`` (index into ``KINDS`` at answer tokens); and ``marks``
+            predicting each token from the one before it, ``kinds`` (index into ``KINDS`` at answer tokens); ``marks``
             ``[M, 4]``: clip, position, truth, is_end.
         """
         rows = [[self.question(q, program) for q in qs] for qs, program in zip(questions, programs)]

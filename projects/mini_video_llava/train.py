@@ -26,15 +26,15 @@ from .model import FRAMES, TOKENS_PER_FRAME, build_config, build_tokenizer
 from .questions import KINDS, Packer, all_texts
 from .stream import Stream, to_pixels
 
-WEIGHTS = {'place': 1.0, 'heat': 0.5, 'color': 0.1, 'shape': 0.1}
+WEIGHTS = {'place': 1.0, 'mean': 1.0, 'heat': 0.5, 'color': 0.1, 'shape': 0.1}
 TALK_WEIGHTS = {'motion': 1.0, 'actor': 0.2, 'primitive': 0.5, 'word': 1.0, 'name': 1.0}
 
 
 def parse_args() -> argparse.Namespace:
     """Command line; the defaults are what made the weights in the repository."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--see-steps', type=int, default=1500, help='steps of the tower alone')
-    parser.add_argument('--talk-steps', type=int, default=1600, help='steps on questions')
+    parser.add_argument('--see-steps', type=int, default=900, help='steps of the tower alone')
+    parser.add_argument('--talk-steps', type=int, default=1500, help='steps on questions')
     parser.add_argument('--clips', type=int, default=32, help='clips a step')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(

@@ -14,7 +14,7 @@ SHAPES = ('circle', 'square', 'triangle', 'diamond', 'hexagon', 'cross', 'star',
 _DIRECTIONS = {'right': (1, 0), 'left': (-1, 0), 'up': (0, -1), 'down': (0, 1)}
 _MARGIN = 0.13
 _GAP = (0.2, 0.3)  # distance between both shapes where they are closest in an approach
-_CLEARANCE = 0.22  # the bystander keeps this far from the path where it can
+_CLEARANCE = 0.19  # the bystander keeps this far from the path where it can
 _CANDIDATES = 12  # places tried for the bystander
 
 
@@ -140,27 +140,47 @@ def _anchor(primitive: str, start: np.ndarray, end: np.ndarray, rng: np.random.G
 
 
 def _clear_place(path: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """First of a few random places that is clear of the path, or the clearest."""
-    places = rng.uniform(_MARGIN, 1 - _MARGIN, (_CANDIDATES, 2))
+    """First of a few random places that is clear of the path, or the clearest.
+
+    Most are as far from an end of the path, and as diagonal to it, as where a relation would put the bystander.
+    """
+    ends = path[[0, -1]][rng.integers(2, size=_CANDIDATES)]
+    angle = np.radians(45 + 90 * rng.integers(4, size=_CANDIDATES) + rng.uniform(-18, 18, _CANDIDATES))
+    distance = np.where(
+        rng.random(_CANDIDATES) < 0.5, rng.uniform(*_GAP, _CANDIDATES), rng.uniform(0.48, 0.7, _CANDIDATES)
+    )
+    related = ends + distance[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    anywhere = rng.uniform(_MARGIN, 1 - _MARGIN, (_CANDIDATES, 2))
+    inside = ((related > _MARGIN) & (related < 1 - _MARGIN)).all(1) & (rng.random(_CANDIDATES) < 0.8)
+    places = np.where(inside[:, None], related, anywhere)
     along = np.linspace(path[:-1], path[1:], 5).reshape(-1, 2)
-    distance = np.linalg.norm(places[:, None] - along, axis=-1).min(1)
-    return places[np.argmax(distance > _CLEARANCE) if distance.max() > _CLEARANCE else np.argmax(distance)]
+    clearance = np.linalg.norm(places[:, None] - along, axis=-1).min(1)
+    return places[np.argmax(clearance > _CLEARANCE) if clearance.max() > _CLEARANCE else np.argmax(clearance)]
 
 
 def _sample_size(program: Program, progress: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Diameters ``[T, 2]``; a shape that grows and one that does not have the same range of sizes."""
-    small, large = rng.uniform(0.17, 0.21), rng.uniform(0.31, 0.37)
-    still, other = rng.uniform(0.18, 0.36, 2)
-    actor = _level(program, progress, AXES[2], small, large, still)
-    return np.stack([actor, np.full(len(progress), other)], axis=1)
+    """Diameters ``[T, 2]``."""
+    return _sample_level(program, progress, AXES[2], (0.17, 0.21), (0.31, 0.36), rng)
 
 
 def _sample_opacity(program: Program, progress: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Opacities ``[T, 2]``."""
-    dim, solid = rng.uniform(0.22, 0.36), rng.uniform(0.85, 1)
-    still, other = rng.uniform(0.3, 1, 2)
-    actor = _level(program, progress, AXES[3], dim, solid, still)
-    return np.stack([actor, np.full(len(progress), other)], axis=1)
+    return _sample_level(program, progress, AXES[3], (0.3, 0.4), (0.85, 1.0), rng)
+
+
+def _sample_level(
+    program: Program,
+    progress: np.ndarray,
+    axis: tuple[str, str],
+    low: tuple[float, float],
+    high: tuple[float, float],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Levels ``[T, 2]`` of one property; one that stays is low, between or high as often as one that changes."""
+    ends = np.sort([rng.uniform(*low), rng.uniform(*high)])
+    still = rng.uniform(*np.array([low, high, (low[1], high[0])])[rng.choice(3, size=2, p=(0.38, 0.38, 0.24))].T)
+    actor = _level(program, progress, axis, ends[0], ends[1], still[0])
+    return np.stack([actor, np.full(len(progress), still[1])], axis=1)
 
 
 def _level(

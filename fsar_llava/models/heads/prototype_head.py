@@ -124,6 +124,8 @@ class PrototypeHead(BaseHead):
 
     def episode_scores(self, support: VideoFeatures, query: VideoFeatures) -> EpisodeScores:
         """As :meth:`score`, with the logits of the single modalities where the matching tells them apart."""
+        if self.modulation is not None:
+            support, query = self.modulation(support, query)
         if self.prototype is None:
             distances = self._distances(query, support)
         elif hasattr(self.prototype, 'map_queries'):  # query-conditioned prototypes, a few queries at a time

@@ -12,26 +12,14 @@ from fsar_llava.models.heads import TextMergingHead
 from fsar_llava.models.prototypes import TextGuidedPrototype
 from tests.factories import episode_samples, random_features
 
+from .episodes import B, D, K, N, Q, T, episode_features
 from .loops import array, cosine, cross_entropy, fusion_layer, otam_distance, perturb, softmax
 
-B, N, K, Q, T, D = 2, 3, 2, 4, 3, 8
 LOSSES = [
     dict(type='FewShotCrossEntropy', parts=('query_text',), loss_weight=0.15),
     dict(type='SupportTextCrossEntropy', loss_weight=0.15),
     dict(type='FewShotCrossEntropy', parts=('matching',), loss_weight=0.7),
 ]
-
-
-def features(seed=0, text=True):
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    mask = torch.ones(B, N, K, 1, dtype=torch.bool)
-    texts = draw(B, N, 1, 1, D).expand(B, N, K, 1, D)
-    support = VideoFeatures(draw(B, N, K, T, D), texts if text else None, mask if text else None)
-    return support, VideoFeatures(draw(B, Q, T, D))
 
 
 def head(**kwargs):
@@ -44,7 +32,7 @@ def head(**kwargs):
 
 def test_text_guided_prototype_equals_plain_loops():
     module = perturb(TextGuidedPrototype(D, num_heads=2, ffn_channels=12).double())
-    support, query = features()
+    support, query = episode_features()
     new_support, new_query = module(support, query)
     for b in range(B):
         for q in range(Q):
@@ -69,7 +57,7 @@ def test_parameters_of_the_prototype_module_and_of_the_whole():
 
 
 def test_scores_equal_plain_loops():
-    model, (support, query) = head(text_scale=7.0, text_weight=0.3, temperature=0.4), features()
+    model, (support, query) = head(text_scale=7.0, text_weight=0.3, temperature=0.4), episode_features()
     scores = model.eval().episode_scores(support, query)
     new_support, new_query = (array(x.visual) for x in model.modulation(support, query))
     for b in range(B):
@@ -96,7 +84,7 @@ def test_scores_equal_plain_loops():
 @pytest.mark.parametrize('temperature', [None, 3.0, 'frames'])
 def test_product_of_probabilities(temperature):
     model = head(merge='product', text_weight=0.9, temperature=0.5, text_scale=2.0, merge_temperature=temperature)
-    scores = model.eval().episode_scores(*features())
+    scores = model.eval().episode_scores(*episode_features())
     distance = -0.5 * array(scores.parts['matching'])
     by = {None: 0.5, 'frames': T}.get(temperature, temperature)
     for b in range(B):
@@ -108,7 +96,7 @@ def test_product_of_probabilities(temperature):
 
 @pytest.mark.parametrize(('weight', 'part'), [(0, 'matching'), (1, 'query_text')])
 def test_the_whole_weight_on_one_side(weight, part):
-    scores = head(text_weight=weight).eval().episode_scores(*features())
+    scores = head(text_weight=weight).eval().episode_scores(*episode_features())
     torch.testing.assert_close(scores.logits.softmax(-1), scores.parts[part].softmax(-1))
 
 
@@ -143,7 +131,7 @@ def test_works_with_other_metrics_ways_and_frames(matching):
 
 
 def test_missing_text_is_named():
-    support, query = features(text=False)
+    support, query = episode_features(text=False)
     with pytest.raises(ValueError, match='needs the class texts'):
         TextMergingHead(dict(type='OTAM')).episode_scores(support, query)
     with pytest.raises(ValueError, match='needs the class texts'):

@@ -1,0 +1,69 @@
+"""A prototype head that compares several views of each video, with a prompt chosen for the queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from einops import rearrange
+from mmaction.registry import MODELS
+from torch import nn
+
+from fsar_llava.structures import EpisodeScores, VideoFeatures
+
+from .prototype_head import PrototypeHead
+from .text_merging_head import class_texts, cosine
+
+
+@MODELS.register_module()
+class MultiviewHead(PrototypeHead):
+    """Sums the logits of several views of the same videos, as CLIP-M2DF does with a local and a global one.
+
+    A view turns :class:`VideoFeatures` (frames and the prompt of a video) into others. A support's prompt is its class
+    text, a query's is chosen by the ``selector`` from the texts of the episode's classes.
+
+    For losses, :class:`EpisodeScores` has for each view ``v`` the parts ``v`` (logits of the distances) and ``text_v``
+    (cosines of the text parts), all ``[B, Q, N]``.
+
+    Args:
+        matching: As in :class:`PrototypeHead`; used for every view.
+        prototype: As in :class:`PrototypeHead`.
+        views: Configs of the views by name.
+        selector: Config of the selector: ``selector(query [B, Q, T, D], texts [B, N, D]) -> [B, Q, D]``.
+        **kwargs: Further arguments of :class:`PrototypeHead`.
+    """
+
+    def __init__(
+        self,
+        matching: dict,
+        prototype: dict | None = None,
+        *,
+        views: Mapping[str, dict],
+        selector: dict,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(matching, prototype, **kwargs)
+        if not views:
+            raise ValueError('MultiviewHead needs at least one view, such as views=dict(local=dict(...)).')
+        self.views = nn.ModuleDict({name: MODELS.build(view) for name, view in views.items()})
+        self.selector = MODELS.build(selector)
+
+    def episode_scores(self, support: VideoFeatures, query: VideoFeatures) -> EpisodeScores:
+        """Summed logits, and those of each view.
+
+        Raises:
+            ValueError: If the supports have no text.
+        """
+        if support.textual is None:
+            raise ValueError(
+                "MultiviewHead needs the class texts of the supports: set prompts=dict(support='a photo of "
+                "{class_name}', query=None) in FewShotRecognizer, over a backbone that embeds text."
+            )
+        prompt = rearrange(self.selector(query.visual, class_texts(support)), 'b q d -> b q 1 d')
+        query = VideoFeatures(query.visual, prompt, torch.ones_like(prompt[..., 0], dtype=torch.bool))
+        parts = {}
+        for name, view in self.views.items():
+            view_support, view_query = view(support), view(query)
+            parts[name] = super().episode_scores(view_support, view_query).logits
+            parts[f'text_{name}'] = cosine(view_query.textual.mean(2), class_texts(view_support))
+        return EpisodeScores(sum(parts[name] for name in self.views), parts)

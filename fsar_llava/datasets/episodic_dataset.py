@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from fsar_llava.structures import Episode, EpisodeItem
 
 from .annotations import build_dataset, name_classes, read_videos, video_path
+from .list_hash import list_hash
 
 
 @DATASETS.register_module()
@@ -74,7 +75,7 @@ class EpisodicDataset(Dataset):
         self.class_to_indices: dict[int, list[int]] = {label: [] for label in sorted(set(self.video_labels))}
         for index in sorted(range(len(self.video_names)), key=self.video_names.__getitem__):
             self.class_to_indices[self.video_labels[index]].append(index)
-        self.list_hash = _sha256(f'{name}\t{label}' for name, label in sorted(zip(self.video_names, self.video_labels)))
+        self.list_hash = list_hash(zip(self.video_names, self.video_labels))
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -153,7 +154,8 @@ class EpisodicDataset(Dataset):
 
     def digest(self, episode: Episode) -> str:
         """Fingerprint of an episode: equal wherever the same videos play the same parts."""
-        return _sha256(f'{item.role}\t{item.way}\t{self.video_names[item.index]}' for item in episode.items)[:16]
+        parts = (f'{item.role}\t{item.way}\t{self.video_names[item.index]}' for item in episode.items)
+        return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
 
     def _load_or_replace(self, item: EpisodeItem, episode_id: int, used: set[int]) -> tuple[int, dict]:
         """Index and content of the video that plays the part of ``item``."""
@@ -183,7 +185,3 @@ class EpisodicDataset(Dataset):
         if self.on_error == 'replace':
             spare = [index for index in self.class_to_indices[self.video_labels[item.index]] if index not in used]
             yield from np.random.RandomState([episode_id, item.index]).permutation(spare).tolist()
-
-
-def _sha256(lines: Iterable[str]) -> str:
-    return hashlib.sha256('\n'.join(lines).encode()).hexdigest()

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import pytest
+from scipy.stats import ttest_rel
+
+from tests.conftest import load_tool
+
+tool = load_tool('tools/analysis/compare.py')
+
+
+def accuracies(mean, seed=0, episodes=200):
+    generator = random.Random(seed)
+    return [min(100.0, max(0.0, 20 * round(generator.gauss(mean, 20) / 20))) for _ in range(episodes)]
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Writes the result of a run as FewShotMetric does."""
+
+    def write(run, accuracy, *, episode_hash='e', list_hash='l', keep=True, **more):
+        mean = math.fsum(accuracy) / len(accuracy)
+        std = math.sqrt(math.fsum((value - mean) ** 2 for value in accuracy) / len(accuracy))
+        content = dict(acc=mean, ci95=1.96 * std / math.sqrt(len(accuracy)), episodes=len(accuracy))
+        content.update(episode_hash=episode_hash, list_hash=list_hash, **more)
+        if keep:
+            content.setdefault('episode_acc', accuracy)
+        path = tmp_path / run / 'few_shot_result.json'
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+        return str(path)
+
+    return write
+
+
+def read_table(text):
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line.startswith('|')]
+
+
+def test_table_of_methods_and_data_sets(save, capsys):
+    files = [
+        save('otam_resnet50_5way-1shot_hmdb51', [40.0, 60.0]),
+        save('otam_resnet50_5way-5shot_hmdb51', [80.0, 80.0]),
+        save('bi-mhm_resnet50_5way-1shot_hmdb51', [60.0, 100.0]),
+    ]
+    assert tool.main([*files, '--markdown', '-']) == 0
+    head, _, otam, mhm = read_table(capsys.readouterr().out)
+    assert head == ['method', 'hmdb51 5way-1shot', 'hmdb51 5way-5shot']
+    assert otam == ['otam_resnet50', '50.00 ± 13.86', '80.00 ± 0.00']
+    assert mhm == ['bi-mhm_resnet50', '80.00 ± 27.72', '-']
+
+
+def test_paired_test_agrees_with_scipy(save):
+    one, other = accuracies(60, seed=1), accuracies(64, seed=2)
+    results = [tool.read_result(save('a_5way-1shot_x', one)), tool.read_result(save('b_5way-1shot_x', other))]
+    [test] = tool.paired_tests(results)
+    expected = ttest_rel(one, other)
+    assert test.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert test.difference == pytest.approx(math.fsum(one) / len(one) - math.fsum(other) / len(other))
+    spread = math.sqrt(sum((a - b - test.difference) ** 2 for a, b in zip(one, other)) / (len(one) - 1) / len(one))
+    assert test.ci95 == pytest.approx(1.96 * spread)
+    assert f'{test.difference:+.2f}' in tool.markdown(results)
+
+
+def test_pairing_sees_what_intervals_hide(save):
+    base = accuracies(60, seed=3, episodes=400)
+    better = [min(100.0, value + 20 * (index % 10 == 0)) for index, value in enumerate(base)]
+    one, other = (tool.read_result(save(f'{name}_5way-1shot_x', acc)) for name, acc in [('a', base), ('b', better)])
+    assert abs(one.acc - other.acc) < one.ci95
+    [test] = tool.paired_tests([one, other])
+    assert test.p_value < 1e-6
+
+
+@pytest.mark.parametrize(('shift', 'p_value'), [(0.0, 1.0), (20.0, 0.0)])
+def test_constant_difference(save, shift, p_value):
+    base = [20.0, 40.0, 60.0]
+    files = save('a_5way-1shot_x', base), save('b_5way-1shot_x', [value + shift for value in base])
+    [test] = tool.paired_tests([tool.read_result(file) for file in files])
+    assert (test.difference, test.ci95, test.p_value) == (-shift, 0.0, p_value)
+
+
+@pytest.mark.parametrize(
+    ('other', 'remark'),
+    [
+        (dict(episode_hash='f'), 'x 5way-1shot: the results are about different episodes'),
+        (dict(episode_hash='f', list_hash='m'), 'x 5way-1shot: the results are about different lists of videos'),
+        (dict(keep=False), 'x 5way-1shot: no paired test without episode_acc'),
+        (dict(notes=['checkpoint chosen on them']), 'b, x 5way-1shot: checkpoint chosen on them'),
+    ],
+)
+def test_remarks(save, capsys, other, remark):
+    files = [save('a_5way-1shot_x', [20.0, 40.0]), save('b_5way-1shot_x', [20.0, 60.0], **other)]
+    assert tool.main([*files, '--markdown', '-']) == 0
+    text = capsys.readouterr().out
+    assert f'- {remark}' in text
+    assert ('Paired tests' in text) == ('notes' in other)
+    assert ('± 27.72*' in text) == ('notes' in other)
+
+
+def test_results_of_different_data_sets_are_not_paired(save):
+    files = [save('a_5way-1shot_x', [20.0, 40.0]), save('b_5way-1shot_y', [20.0, 60.0])]
+    assert list(tool.paired_tests([tool.read_result(file) for file in files])) == []
+
+
+def test_names(save):
+    file = save('otam_5way-1shot_hmdb51', [20.0])
+    assert tool.read_result(file)[:2] == ('otam', 'hmdb51 5way-1shot')
+    assert tool.read_result(f'OTAM, ours={file}')[:2] == ('OTAM, ours', 'hmdb51 5way-1shot')
+    assert tool.read_result(f'trx_5way-5shot_ucf101={file}')[:2] == ('trx', 'ucf101 5way-5shot')
+    assert tool.read_result(save('run', [20.0]))[:2] == ('run', 'accuracy')
+    assert tool.read_result(save('lr=1e-3', [20.0]))[:2] == ('lr=1e-3', 'accuracy')
+
+
+def test_terminal_and_file(save, tmp_path, capsys):
+    files = [save('a|[b]_5way-1shot_x', [20.0, 40.0]), save('c_5way-1shot_x', [20.0, 60.0])]
+    assert tool.main([*files, '--markdown', str(tmp_path / 'table.md')]) == 0
+    shown = capsys.readouterr().out
+    assert 'a|[b]' in shown
+    assert '30.00 ± 13.86' in shown
+    assert 'a|[b] - c = -10.00 ± 19.60' in ' '.join(shown.split())
+    assert r'| a\|[b] | 30.00 ± 13.86 |' in (tmp_path / 'table.md').read_text(encoding='utf-8')
+
+
+def test_errors(save, tmp_path, capsys):
+    file = save('a_5way-1shot_x', [20.0])
+    (tmp_path / 'other.json').write_text('{"acc": 1}')
+    (tmp_path / 'list.json').write_text('[]')
+    (tmp_path / 'broken.json').write_text('{')
+    wrong = save('w_5way-1shot_x', [20.0], episode_acc=[20.0, 40.0])
+    for arguments, message in {
+        (file, f'A={file}', f'A={file}'): "Several results are for 'A' on 'x 5way-1shot'",
+        (str(tmp_path / 'gone.json'),): 'gone.json cannot be read',
+        (str(tmp_path / 'broken.json'),): 'broken.json cannot be read',
+        (str(tmp_path / 'other.json'),): 'other.json is no result of FewShotMetric',
+        (str(tmp_path / 'list.json'),): 'list.json is no result of FewShotMetric',
+        (wrong,): 'has 1 episodes, but 2 values in episode_acc',
+    }.items():
+        assert tool.main(list(arguments)) == 1
+        assert message in capsys.readouterr().err

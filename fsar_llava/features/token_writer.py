@@ -39,7 +39,7 @@ class TokenWriter:
         self.manifest = TokenManifest.create(folder, identity)
         self.shard_bytes, self.shard_videos = shard_bytes, shard_videos
         self.written_videos = 0
-        self._dtype = getattr(torch, identity['dtype'])
+        self.dtype = getattr(torch, identity['dtype'])
         self._videos: list[tuple[str, Fingerprint, Tensor, Mapping[str, Tensor]]] = []
         self._bytes = 0
 
@@ -60,7 +60,7 @@ class TokenWriter:
             textual: Prompt -> ``[L, D]``, valid tokens only.
         """
         # A slice of a batch would keep the whole batch alive.
-        visual, *texts = (tokens.to('cpu', self._dtype, copy=True) for tokens in (visual, *textual.values()))
+        visual, *texts = (tokens.to('cpu', self.dtype, copy=True) for tokens in (visual, *textual.values()))
         self._videos.append((video, fingerprint, visual, dict(zip(textual, texts))))
         self._bytes += sum(tokens.nbytes for tokens in (visual, *texts))
         if self._bytes >= self.shard_bytes or len(self._videos) >= self.shard_videos:

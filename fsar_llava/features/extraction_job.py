@@ -1,0 +1,89 @@
+"""Which tokens are to be made of which video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .fingerprint import Fingerprint
+from .token_store import TokenStore
+
+if TYPE_CHECKING:
+    from fsar_llava.datasets import EpisodicDataset
+
+
+@dataclass(frozen=True)
+class ExtractionJob:
+    """One video with its prompts.
+
+    Attributes:
+        video: Its name, relative to its dataset's prefix.
+        path: The file, or the folder of frames.
+        prompts: What it is asked; at least one.
+        dataset: Loads it.
+        index: Its place in the dataset.
+    """
+
+    video: str
+    path: str
+    prompts: tuple[str, ...]
+    dataset: EpisodicDataset
+    index: int
+
+    def is_done(self, store: TokenStore) -> bool:
+        """Whether the store has all its tokens, of the content that the video has now."""
+        entry = store.videos.get(self.video)
+        return entry is not None and set(self.prompts) <= set(entry.textual) and entry.fingerprint.matches(self.path)
+
+
+def make_jobs(
+    datasets: Sequence[EpisodicDataset], prompts_of_class: Callable[[str], Iterable[str]]
+) -> list[ExtractionJob]:
+    """The videos of some datasets, each once.
+
+    Args:
+        datasets: Such as those of training, validation and test.
+        prompts_of_class: The prompts of a video, from the name of its class.
+
+    Raises:
+        ValueError: If two different files go by one name.
+    """
+    jobs: dict[str, ExtractionJob] = {}
+    for dataset in datasets:
+        for index, (video, label) in enumerate(zip(dataset.video_names, dataset.video_labels)):
+            info = dataset.dataset.get_data_info(index)
+            path = info.get('filename') or info['frame_dir']
+            prompts = tuple(dict.fromkeys(prompts_of_class(dataset.class_names[label])))
+            job = jobs.setdefault(video, ExtractionJob(video, path, prompts, dataset, index))
+            if job.path != path:
+                raise ValueError(
+                    f'Two different files are called {video!r} in their datasets: {job.path} and {path}. Extract these '
+                    'datasets into stores of their own.'
+                )
+            jobs[video] = replace(job, prompts=tuple(dict.fromkeys(job.prompts + prompts)))
+    return list(jobs.values())
+
+
+class JobVideos:
+    """A dataset of the videos of some jobs, for a dataloader.
+
+    Its items are ``(number, fingerprint, packed video, None)``, or ``(number, None, None, error)`` where a video cannot
+    be loaded: one broken file must not end the extraction of thousands.
+
+    Args:
+        jobs: The jobs.
+    """
+
+    def __init__(self, jobs: Sequence[ExtractionJob]) -> None:
+        self.jobs = jobs
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __getitem__(self, number: int) -> tuple[int, Fingerprint | None, dict | None, str | None]:
+        job = self.jobs[number]
+        try:
+            return number, Fingerprint.of(job.path), job.dataset.load_video(job.index), None
+        except (RuntimeError, OSError) as error:
+            return number, None, None, str(error)

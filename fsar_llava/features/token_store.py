@@ -118,7 +118,12 @@ class TokenStore:
             KeyError: If the video or a prompt is not in the store.
             TokenShardError: If the bytes are not those that were written.
         """
-        entry = self.find(video)
+        return self.read_entry(self.find(video), prompts, visual=visual)
+
+    def read_entry(
+        self, entry: VideoTokensOnDisk, prompts: Iterable[str] | None = None, *, visual: bool = True
+    ) -> StoredVideo:
+        """As :meth:`read`, of one entry, superseded or not."""
         names = list(entry.textual)
         textual = {}
         for prompt in names if prompts is None else prompts:

@@ -1,0 +1,138 @@
+"""What the owners of a disk do with token stores: verify, merge, prune."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from .atomic_file import TEMPORARY
+from .token_manifest import TokenManifest
+from .token_shard import PATTERN, TokenShardError, VideoTokensOnDisk, is_intact, read_index, write_shard
+from .token_store import TokenStore
+
+ABANDONED_SECONDS = 3600
+"""A temporary file of this age belongs to nobody any more."""
+
+
+def verify(folder: str | Path, progress: Callable[[Path], None] = lambda shard: None) -> dict[Path, str]:
+    """Read every byte of a store.
+
+    Args:
+        folder: The store.
+        progress: Called with each file before it is read.
+
+    Returns:
+        Damaged file -> what is wrong with it.
+    """
+    store_id = TokenManifest.read(folder).store_id
+    damaged = {}
+    for shard in sorted(Path(folder).glob(PATTERN)):
+        progress(shard)
+        try:
+            read_index(shard, store_id)
+        except TokenShardError as error:
+            damaged[shard] = str(error)
+        else:
+            if not is_intact(shard):
+                damaged[shard] = f'The token shard {shard} was altered: its content does not have the hash in its name.'
+    return damaged
+
+
+def merge(target: str | Path, sources: Sequence[str | Path]) -> int:
+    """Copy the files of stores of one identity into one of them, or into a new one.
+
+    Args:
+        target: The store that grows; made if it is not there.
+        sources: The stores that are read.
+
+    Returns:
+        Number of files copied; those that the target has already are not.
+
+    Raises:
+        TokenStoreMismatchError: If the identities differ.
+    """
+    manifests = [TokenManifest.read(source) for source in sources]
+    manifest = TokenManifest.create(target, manifests[0].identity)
+    for other in manifests:
+        other.check(manifest.identity)
+    copied = 0
+    for source in manifests:
+        for shard in sorted(source.folder.glob(PATTERN)):
+            if not (manifest.folder / shard.name).exists():
+                temporary = manifest.folder / f'{TEMPORARY}{uuid.uuid4().hex}'
+                shutil.copyfile(shard, temporary)
+                os.replace(temporary, manifest.folder / shard.name)
+                copied += 1
+    return copied
+
+
+def prune(
+    folder: str | Path, *, keep: Collection[str] | None = None, broken: bool = False, dry_run: bool = False
+) -> dict[str, int]:
+    """Remove what nobody needs: superseded tokens and files that a killed process left behind.
+
+    Files that hold something else as well are written anew without it. No extraction may run in the folder.
+
+    Args:
+        folder: The store.
+        keep: Names of the videos to keep; None for all.
+        broken: Remove damaged files too; the next extraction makes up for them.
+        dry_run: Only count.
+
+    Returns:
+        Numbers of ``videos`` and ``files`` that are removed, and the ``bytes`` that become free.
+    """
+    bad = set(verify(folder)) if broken else set()
+    store = TokenStore(folder, skip_damaged=True)
+    wanted = {_place(entry) for name, entry in store.videos.items() if keep is None or name in keep}
+    before = sum(path.stat().st_size for path in Path(folder).iterdir())
+    removed = dict(videos=0, files=0, bytes=0)
+    for shard in store.shards():
+        if shard in store.damaged or shard in bad:
+            removed['files'] += broken
+            removed['bytes'] += shard.stat().st_size if broken else 0
+            if broken and not dry_run:
+                shard.unlink()
+            continue
+        _prune_shard(shard, store, wanted, removed, dry_run=dry_run)
+    for path in _leftovers(Path(folder), broken=broken):
+        removed['files'] += 1
+        removed['bytes'] += path.stat().st_size
+        if not dry_run:
+            path.unlink()
+    if not dry_run:
+        removed['bytes'] = before - sum(path.stat().st_size for path in Path(folder).iterdir())
+    return removed
+
+
+def _place(entry: VideoTokensOnDisk) -> tuple[str, int]:
+    return entry.shard.name, entry.row
+
+
+def _prune_shard(
+    shard: Path, store: TokenStore, wanted: Collection[tuple[str, int]], removed: dict[str, int], *, dry_run: bool
+) -> None:
+    """Write a shard anew without the rows that are not wanted, and remove the old one."""
+    written, entries = read_index(shard, store.manifest.store_id)
+    kept = [entry for entry in entries if _place(entry) in wanted]
+    if len(kept) == len(entries):
+        return
+    removed['videos'] += len(entries) - len(kept)
+    removed['files'] += not kept
+    removed['bytes'] += shard.stat().st_size * (len(entries) - len(kept)) // len(entries)
+    if dry_run:
+        return
+    if kept:
+        videos = [(entry.video, entry.fingerprint, *store.read_entry(entry)) for entry in kept]
+        write_shard(store.folder, store.manifest.store_id, videos, written=written)
+    shard.unlink()
+
+
+def _leftovers(folder: Path, *, broken: bool) -> list[Path]:
+    old = time.time() - ABANDONED_SECONDS
+    found = [path for path in folder.glob(f'{TEMPORARY}*') if path.stat().st_mtime < old]
+    return found + (list(folder.glob(f'{PATTERN}.damaged')) if broken else [])

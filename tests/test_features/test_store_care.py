@@ -1,0 +1,88 @@
+"""Verify, merge and prune."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsar_llava.features import Fingerprint, TokenStore, TokenStoreMismatchError, TokenWriter
+from tests.conftest import load_tool
+
+from .test_token_store import IDENTITY, PRINT, fill, tokens
+
+main = load_tool('tools/tokens.py').main
+
+
+def flip_last_byte(shard: Path) -> None:
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+
+
+def test_info(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    fill(tmp_path, range(3))
+    assert main(['info', str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert '3 videos in 1 files' in printed
+    assert 'backbone.layer: 2' in printed
+
+
+@pytest.mark.parametrize('damage', [flip_last_byte, lambda shard: os.truncate(shard, 100)])
+def test_verify_names_the_damaged_file_and_prune_removes_it(tmp_path: Path, damage, capsys) -> None:
+    fill(tmp_path, range(6), shard_videos=2)
+    assert main(['verify', str(tmp_path)]) == 0
+    shard = TokenStore(tmp_path).shards()[1]
+    damage(shard)
+    assert main(['verify', str(tmp_path)]) == 1
+    assert str(shard) in capsys.readouterr().err
+    assert main(['prune', str(tmp_path), '--broken', '--dry-run']) == 0
+    assert shard.exists()
+    assert main(['prune', str(tmp_path), '--broken']) == 0
+    assert main(['verify', str(tmp_path)]) == 0
+    assert len(TokenStore(tmp_path)) == 4
+
+
+def test_merge(tmp_path: Path) -> None:
+    fill(tmp_path / 'a', range(0, 4))
+    fill(tmp_path / 'b', range(2, 6), shard_videos=3)
+    assert main(['merge', str(tmp_path / 'c'), str(tmp_path / 'a'), str(tmp_path / 'b')]) == 0
+    assert main(['merge', str(tmp_path / 'c'), str(tmp_path / 'a')]) == 0
+    store = TokenStore(tmp_path / 'c')
+    assert len(store) == 6
+    assert len(store.shards()) == 3
+    assert torch.equal(store.read('a b/5.mp4').visual, tokens(5)[0])
+
+
+def test_merge_refuses_another_identity(tmp_path: Path) -> None:
+    fill(tmp_path / 'a', range(1))
+    TokenWriter(tmp_path / 'b', {**IDENTITY, 'prompts': ['Else?']})
+    with pytest.raises(TokenStoreMismatchError, match=r'prompts\[0\]'):
+        main(['merge', str(tmp_path / 'c'), str(tmp_path / 'a'), str(tmp_path / 'b')])
+
+
+def test_prune_keeps_the_latest_of_each_video(tmp_path: Path) -> None:
+    fill(tmp_path, range(4))
+    with TokenWriter(tmp_path, IDENTITY) as writer:
+        writer.add('a b/1.mp4', Fingerprint(9, 9, 'new'), *tokens(11))
+    (tmp_path / '.writing-old').write_bytes(b'left by a killed process')
+    os.utime(tmp_path / '.writing-old', (0, 0))
+    (tmp_path / '.writing-new').write_bytes(b'being written')
+    assert main(['prune', str(tmp_path)]) == 0
+    store = TokenStore(tmp_path)
+    assert not store.superseded
+    assert store.videos['a b/1.mp4'].fingerprint.sha256 == 'new'
+    assert store.videos['a b/2.mp4'].fingerprint == PRINT
+    for number, expected in ((0, 0), (1, 11), (2, 2), (3, 3)):
+        assert torch.equal(store.read(f'a b/{number}.mp4').visual, tokens(expected)[0])
+    assert [path.name for path in tmp_path.glob('.writing*')] == ['.writing-new']
+    assert main(['verify', str(tmp_path)]) == 0
+
+
+def test_prune_to_a_list(tmp_path: Path) -> None:
+    fill(tmp_path / 'store', range(4), shard_videos=2)
+    (tmp_path / 'list.txt').write_text('a b/1.mp4\t0\na b/7.mp4\t0\n')
+    assert main(['prune', str(tmp_path / 'store'), '--keep', str(tmp_path / 'list.txt')]) == 0
+    assert list(TokenStore(tmp_path / 'store').videos) == ['a b/1.mp4']

@@ -41,10 +41,10 @@ class Stream(Dataset):
         clips: Clips a batch.
         seed: Seed of the run.
         tokenizer: Needed to talk.
-        warmup: Share of the steps over which the programs grow from single primitives to compositions.
+        warmup: Steps over which the programs grow from single primitives to compositions.
     """
 
-    def __init__(self, stage: str, steps: int, *, clips: int, seed: int, tokenizer=None, warmup: float = 0.15) -> None:
+    def __init__(self, stage: str, steps: int, *, clips: int, seed: int, tokenizer=None, warmup: int = 225) -> None:
         self.stage, self.steps, self.clips, self.seed = stage, steps, clips, seed
         self.warmup = warmup
         self.packer = q.Packer(tokenizer) if tokenizer is not None else None
@@ -60,7 +60,7 @@ class Stream(Dataset):
         """Programs shown at a step: the curriculum starts with single primitives."""
         if self.stage == 'see':
             return sample_training_programs(self.clips, rng)
-        done = min(1.0, step / (self.warmup * self.steps))
+        done = min(1.0, step / self.warmup)
         singles = 0.7 * (1 - done)
         triples = 0.25 * done
         lengths = (0.1 * (1 - singles) + singles, (1 - singles) * (0.9 - triples), (1 - singles) * triples)

@@ -10,9 +10,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-LEAVES = sorted(
-    str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob('*.py') if '_base_' not in path.relative_to(CONFIGS).parts
-)
+# Those of the benchmarks are in test_benchmark_configs.py.
+LEAVES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob('*/*toy-motion*.py'))
 TINY_LLAVA = dict(
     vision=dict(
         hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=224, patch_size=56
@@ -20,19 +19,31 @@ TINY_LLAVA = dict(
     text=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2),
     seed=0,
 )
+# As wide at its end as CLIP ViT-B, so that neck and head stay as they are.
+TINY_CLIP = dict(
+    base='tiny', vision=dict(image_size=224, patch_size=56, projection_dim=512), text=dict(projection_dim=512)
+)
 
 
 def shrink(cfg: Config) -> Config:
     """The same config with a random miniature in place of weights that would be downloaded, without a GPU."""
     backbone = cfg.model.backbone
-    if backbone.get('model'):
+    if backbone.get('pretrained'):
+        backbone.pretrained = None
+    if backbone.type in ('CLIPBackbone', 'MAFSARBackbone'):
+        for part in (backbone, cfg.model.get('neck', {}).get('text_encoder', {})):
+            if part.get('model'):
+                part.update(model=None, architecture=TINY_CLIP)
+    elif backbone.get('model'):
         backbone.update(model=None, architecture=TINY_LLAVA, layer=2, dtype='float32', quantization=None)
         cfg.model.neck.in_channels = TINY_LLAVA['text']['hidden_size']
+    if backbone.type == 'ResNet3dSlowOnly':
+        backbone.base_channels = 8
     if cfg.optim_wrapper.type == 'AmpOptimWrapper':
         cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         cfg[name].update(batch_size=1, num_workers=0, persistent_workers=False)
-        cfg[name].sampler.update(num_queries=1)
+        cfg[name].sampler.update(num_ways=3, num_queries=1)
         cfg[name].dataset.num_episodes = 1
     cfg.train_cfg.max_epochs = 1
     return cfg

@@ -117,6 +117,7 @@ class FewShotMetric(BaseMetric):
                 for i, ((label, name), row) in enumerate(zip(names.items(), counts))
             ],
             confusion=counts.tolist(),
+            episode_acc=accuracies,
             versions=versions(),
             date=datetime.now().astimezone().isoformat(timespec='seconds'),
         )

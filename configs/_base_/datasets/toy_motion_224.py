@@ -4,7 +4,7 @@ _base_ = './toy_motion.py'
 train_pipeline = [
     dict(type='DecordInit'),
     dict(type='WarnShortVideo', num_frames=8),
-    dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
+    dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8, keep_tail_frames=True),
     dict(type='DecordDecode'),
     dict(type='MLLMResizeCrop', size=224),
     dict(type='FormatShape', input_format='NCHW'),

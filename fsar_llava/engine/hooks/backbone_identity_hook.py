@@ -86,7 +86,7 @@ def check_identity(model: nn.Module, checkpoint: Mapping, *, strict: bool = True
         'The checkpoint was tuned for another frozen backbone or other prompts than this config has:\n  '
         + '\n  '.join(differing)
         + '\nUse the config that the checkpoint was trained with, or set BackboneIdentityHook(strict=False) to load it '
-        'all the same.'
+        'all the same (with the shipped configs: --cfg-options custom_hooks.0.strict=False).'
     )
     if strict:
         raise ValueError(message)

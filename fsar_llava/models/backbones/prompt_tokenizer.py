@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 WRAPPER = 'USER: {video}\n{prompt} ASSISTANT:'
 """How Video-LLaVA was taught to be asked [C]."""
 
+TEXT_SPANS = ('prompt', 'prompt+assistant', 'last')
+"""Which of the tokens behind the video are textual tokens."""
+
 
 class PromptTokens(NamedTuple):
     """The tokens that follow the video.
@@ -24,6 +27,11 @@ class PromptTokens(NamedTuple):
     ids: tuple[int, ...]
     start: int
     stop: int
+
+    def span(self, name: str) -> tuple[int, int]:
+        """Where the textual tokens begin, and behind which position they end, for a name in ``TEXT_SPANS``."""
+        end = len(self.ids)
+        return dict(zip(TEXT_SPANS, [(self.start, self.stop), (self.start, end), (end - 1, end)]))[name]
 
 
 class PromptTokenizer:

@@ -13,13 +13,13 @@ from fsar_llava.structures import VideoFeatures
 
 from .frozen_video_llava import FrozenVideoLlava
 from .pretrained_source import PretrainedSource
-from .prompt_tokenizer import WRAPPER, PromptTokens
+from .prompt_tokenizer import TEXT_SPANS, WRAPPER
 from .random_source import RandomSource
 from .token_layout import pad_texts, pool_patches, select_spans
 from .video_tokens import VideoTokens
 
 CHOICES = {
-    'text_span': ('prompt', 'prompt+assistant', 'last'),
+    'text_span': TEXT_SPANS,
     'dtype': ('auto', 'bfloat16', 'float16', 'float32'),
     'quantization': (None, '8bit', '4bit'),
     'attn_implementation': (None, 'sdpa', 'eager'),
@@ -151,11 +151,7 @@ class VideoMLLMBackbone(BaseModule):
         Raises:
             ValueError: If a prompt is missing, or the frames do not have the size that the model was made for.
         """
-        if prompts is None:
-            raise ValueError(
-                "VideoMLLMBackbone needs a prompt for every video. Use FewShotRecognizer with prompts='unknown' or "
-                "prompts='known'."
-            )
+        prompts = [None] * len(inputs) if prompts is None else prompts
         tokens = self.encode(inputs, [[prompt] for prompt in prompts])
         return VideoFeatures(tokens.visual, tokens.textual, tokens.textual_mask)
 
@@ -179,7 +175,7 @@ class VideoMLLMBackbone(BaseModule):
 
         rows = [(video, distinct[video].index(prompt)) for video, asked in enumerate(prompts) for prompt in asked]
         video_index, place = torch.tensor(rows, device=inputs.device).unbind(1)
-        spans = torch.tensor([self._span(tokens[video][k]) for video, k in rows], device=inputs.device)
+        spans = torch.tensor([tokens[video][k].span(self.text_span) for video, k in rows], device=inputs.device)
         return VideoTokens(visual, *select_spans(textual[video_index, place], spans), video_index)
 
     def _run(self, inputs: Tensor, suffixes: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,16 +187,6 @@ class VideoMLLMBackbone(BaseModule):
             visual.append(pool_patches(frames, self.grid, keep_cls=self.keep_cls))
             textual.append(texts)
         return torch.cat(visual), torch.cat(textual)
-
-    def _span(self, tokens: PromptTokens) -> tuple[int, int]:
-        """Where the textual tokens begin, and behind which position they end."""
-        end = len(tokens.ids)
-        spans = {
-            'prompt': (tokens.start, tokens.stop),
-            'prompt+assistant': (tokens.start, end),
-            'last': (end - 1, end),
-        }
-        return spans[self.text_span]
 
     def _check_grid(self) -> None:
         side = self._patches_per_side
@@ -216,8 +202,8 @@ class VideoMLLMBackbone(BaseModule):
         for video, asked in enumerate(prompts):
             if not asked or not all(isinstance(prompt, str) for prompt in asked):
                 raise ValueError(
-                    f'Video {video} of the batch needs a prompt that is a text, but has {list(asked)}. Set the '
-                    "recognizer's prompts, for example prompts='unknown'."
+                    f'Video {video} of the batch needs a prompt that is a text, but has {list(asked)}. Use '
+                    "FewShotRecognizer and set its prompts, for example prompts='unknown'."
                 )
 
     def extra_repr(self) -> str:

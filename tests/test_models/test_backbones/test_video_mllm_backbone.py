@@ -165,6 +165,12 @@ class TestFrozen:
         assert not any('lm_head' in name or 'image_tower' in name for name in names)
         assert 'language_model.norm.weight' not in names
 
+    def test_the_source_keeps_its_depth(self, folder, pixels):
+        backbone = build(folder, layer=1)
+        backbone(pixels, PROMPTS)
+        assert backbone._source.config.text_config.num_hidden_layers == DEPTH
+        assert backbone._source.config.vision_config.num_hidden_layers == 2
+
     def test_copies_share_the_weights(self, pixels):
         backbone = build()
         backbone(pixels, PROMPTS)
@@ -195,6 +201,17 @@ class TestFrozen:
         assert not features.visual.is_inference()
         (neck(features.visual).sum() + neck(features.textual).sum()).backward()
         assert neck.weight.grad.abs().sum() > 0
+
+    def test_features_carry_no_graph_even_if_the_pixels_do(self, pixels):
+        assert not build()(pixels.clone().requires_grad_(), PROMPTS).visual.requires_grad
+
+    def test_neither_weights_nor_states_are_inference_tensors(self, pixels):
+        backbone = build()
+        with torch.inference_mode():
+            backbone(pixels, PROMPTS)
+        states, _ = backbone._mllm(pixels, torch.ones(3, 1, 4, dtype=torch.long))
+        assert not states.is_inference()
+        assert not any(parameter.is_inference() for parameter in backbone._mllm.model(pixels.device).parameters())
 
     def test_features_inside_inference_mode(self, pixels):
         backbone = build()

@@ -64,8 +64,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             raise ValueError(f'--auto-scale-lr: {args.config} has no auto_scale_lr=dict(base_batch_size=...).')
         cfg.auto_scale_lr.enable = True
     randomness = dict(cfg.get('randomness') or {})
-    if args.seed is not None:
-        randomness['seed'] = args.seed
+    randomness['seed'] = args.seed if args.seed is not None else randomness.get('seed')
     randomness['diff_rank_seed'] = args.diff_rank_seed or randomness.get('diff_rank_seed', False)
     randomness['deterministic'] = args.deterministic or randomness.get('deterministic', False)
     cfg.randomness = randomness

@@ -1,0 +1,48 @@
+"""A plain ``pip install .`` gives a package that works, with configs and tools inside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+SOURCES = ('fsar_llava', 'configs', 'tools', 'setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml')
+
+
+@pytest.mark.slow
+def test_installed_copy_trains(toy_videos, tmp_path):
+    # Built from a copy, so that no build folder is left behind.
+    source, site = tmp_path / 'source', tmp_path / 'site'
+    source.mkdir()
+    for name in SOURCES:
+        path = REPOSITORY / name
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, source / name)
+    install = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-build-isolation', '--target']
+    subprocess.run([*install, str(site), str(source)], check=True, capture_output=True)
+    shutil.rmtree(source)
+
+    installed = site / 'fsar_llava' / '.mim'
+    config = installed / 'configs/fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py'
+    options = [
+        *('train_cfg.max_epochs=1', 'train_dataloader.dataset.num_episodes=2', 'train_dataloader.batch_size=1'),
+        *('val_dataloader.dataset.num_episodes=2', 'default_hooks.logger.interval=1'),
+    ]
+    process = subprocess.run(
+        [sys.executable, str(installed / 'tools/train.py'), str(config), '--cfg-options', *options],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(site), 'FSAR_DATA_ROOT': str(toy_videos.parent), 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    where = 'import fsar_llava; print(fsar_llava.__file__)'
+    environment = {**os.environ, 'PYTHONPATH': str(site)}
+    found = subprocess.run([sys.executable, '-c', where], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert found.stdout.strip() == str(site / 'fsar_llava/__init__.py')
+    assert list((tmp_path / 'work_dirs').rglob('best_few_shot_acc_*.pth'))

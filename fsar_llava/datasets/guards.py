@@ -45,7 +45,7 @@ def check_class_leakage(training: Iterable[str], evaluation: Iterable[str], *, p
         raise ValueError(
             f'{len(common)} of the {purpose} classes were trained on: {_some(common)}. Few-shot recognition is '
             'measured on new classes. Use the splits of one data set for training and evaluation (those of SSv2-Small '
-            'and SSv2-Full share classes), or, if this is meant, set ProtocolHook(strict=False), which marks the result.'
+            'and SSv2-Full share classes), or, if this is meant, set ProtocolHook(strict=False), to mark the result.'
         )
 
 

@@ -1,0 +1,15 @@
+# Bi-MHM with ResNet-50 on HMDB51, 5-way 1-shot.
+#   python tools/train.py configs/bi_mhm/bi-mhm_resnet50_5way-1shot_hmdb51.py
+#   python tools/test.py configs/bi_mhm/bi-mhm_resnet50_5way-1shot_hmdb51.py work_dirs/bi-mhm_resnet50_5way-1shot_hmdb51/best_*.pth
+_base_ = [
+    '../_base_/models/bi_mhm_resnet50.py',
+    '../_base_/datasets/hmdb51.py',
+    '../_base_/pipelines/crop_flip_224.py',
+    '../_base_/episodes/5way-1shot.py',
+    '../_base_/schedules/adam_clip.py',
+    '../_base_/default_runtime.py',
+]
+
+train_dataloader = dict(sampler=_base_.train_sampler, dataset=dict(dataset=dict(pipeline=_base_.train_pipeline)))
+val_dataloader = dict(sampler=_base_.eval_sampler, dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)))
+test_dataloader = dict(sampler=_base_.eval_sampler, dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)))

@@ -1,0 +1,19 @@
+# FSAR-LLaVA on HMDB51, 5-way 5-shot, from stored tokens: the 7B model runs once, then training and test take minutes.
+#   python tools/extract_tokens.py configs/fsar_llava/fsar-llava_video-llava-7b_unknown_5way-5shot_hmdb51.py --out data/hmdb51/tokens
+#   python tools/train.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-5shot_hmdb51.py
+#   python tools/test.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-5shot_hmdb51.py work_dirs/fsar-llava_video-llava-7b-tokens_unknown_5way-5shot_hmdb51/best_*.pth
+_base_ = './fsar-llava_video-llava-7b_unknown_5way-5shot_hmdb51.py'
+
+store = f'{_base_.data_root}/tokens'
+pipeline = [
+    dict(type='LoadVideoTokens', store=store),
+    dict(type='PackActionInputs', collect_keys=('visual', 'textual', 'prompts')),
+]
+
+model = dict(
+    data_preprocessor=dict(_delete_=True, type='BaseDataPreprocessor'),
+    backbone=dict(_delete_=True, type='StoredTokens', store=store),
+)
+train_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))
+val_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))
+test_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))

@@ -1,0 +1,17 @@
+# MA-FSAR with CLIP ViT-B/16 on SSv2-Small, 5-way 1-shot.
+#   python tools/train.py configs/ma_fsar/ma-fsar_clip-vit-b16_5way-1shot_ssv2-small.py
+#   python tools/test.py configs/ma_fsar/ma-fsar_clip-vit-b16_5way-1shot_ssv2-small.py work_dirs/ma-fsar_clip-vit-b16_5way-1shot_ssv2-small/best_*.pth
+_base_ = [
+    '../_base_/models/ma_fsar.py',
+    '../_base_/datasets/ssv2_small.py',
+    '../_base_/pipelines/crop_224.py',
+    '../_base_/episodes/5way-1shot.py',
+    '../_base_/schedules/adam_clip.py',
+    '../_base_/default_runtime.py',
+]
+
+train_dataloader = dict(sampler=_base_.train_sampler, dataset=dict(dataset=dict(pipeline=_base_.train_pipeline)))
+val_dataloader = dict(sampler=_base_.eval_sampler, dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)))
+test_dataloader = dict(sampler=_base_.eval_sampler, dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)))
+# Adapters start at zero and bear a larger rate than a whole CLIP [R].
+optim_wrapper = dict(optimizer=dict(lr=2e-4))

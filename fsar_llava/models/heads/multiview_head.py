@@ -1,8 +1,6 @@
-"""A prototype head that compares several views of each video, with a prompt chosen for the queries."""
+"""A prototype head that compares two views of each video, with a prompt chosen for the queries."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 from einops import rearrange
@@ -17,19 +15,20 @@ from .text_merging_head import class_texts, cosine
 
 @MODELS.register_module()
 class MultiviewHead(PrototypeHead):
-    """Sums the logits of several views of the same videos, as CLIP-M2DF does with a local and a global one.
+    """Sums the logits of a local and a global view of the same videos, as CLIP-M2DF does [C].
 
     A view turns :class:`VideoFeatures` (frames and the prompt of a video) into others. A support's prompt is its class
     text, a query's is chosen by the ``selector`` from the texts of the episode's classes.
 
-    For losses, :class:`EpisodeScores` has for each view ``v`` the parts ``v`` (logits of the distances) and ``text_v``
-    (cosines of the text parts), all ``[B, Q, N]``.
+    For losses, :class:`EpisodeScores` has the parts ``'local'`` and ``'global'`` (logits of the distances),
+    ``'text_local'`` and ``'text_global'`` (cosines of the text parts), all ``[B, Q, N]``.
 
     Args:
         matching: As in :class:`PrototypeHead`; used for every view.
         prototype: As in :class:`PrototypeHead`.
-        views: Configs of the views by name.
         selector: Config of the selector: ``selector(query [B, Q, T, D], texts [B, N, D]) -> [B, Q, D]``.
+        local_view: Config of the local view; None leaves it out.
+        global_view: Config of the global view; None leaves it out.
         **kwargs: Further arguments of :class:`PrototypeHead`.
     """
 
@@ -38,14 +37,16 @@ class MultiviewHead(PrototypeHead):
         matching: dict,
         prototype: dict | None = None,
         *,
-        views: Mapping[str, dict],
         selector: dict,
+        local_view: dict | None = None,
+        global_view: dict | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(matching, prototype, **kwargs)
-        if not views:
-            raise ValueError('MultiviewHead needs at least one view, such as views=dict(local=dict(...)).')
-        self.views = nn.ModuleDict({name: MODELS.build(view) for name, view in views.items()})
+        views = {'local': local_view, 'global': global_view}
+        self.views = nn.ModuleDict({name: MODELS.build(view) for name, view in views.items() if view is not None})
+        if not self.views:
+            raise ValueError('MultiviewHead needs local_view or global_view, but has neither.')
         self.selector = MODELS.build(selector)
 
     def episode_scores(self, support: VideoFeatures, query: VideoFeatures) -> EpisodeScores:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -24,16 +25,15 @@ class ClassTextSupervision(BaseModule):
 
     Args:
         text_encoder: Config of a :class:`CLIPTextEncoder`, of the backbone's weights.
-        classes: The class names of meta-training, or a text file with one a line.
+        classes: Class names, or a text file with one a line; read when they are needed, that is in training.
+        ann_file: The list of the training videos, whose last fields are labels. For ``classes`` that name the classes
+            of all splits by label: those without a training video are left out. None takes every class.
+        delimiter: Between the fields of ``ann_file``.
         template: Text of a class, with ``{class_name}``.
         scale: Factor of the cosines; the public codes learn it from 1.0, from where it hardly moves.
         top_frames: None compares the mean of the frames, a number the mean cosine of that many nearest frames.
         loss_weight: Factor of the loss; a weight of 0 keeps the neck from computing it.
         init_cfg: As for every mmengine module.
-
-    Raises:
-        FileNotFoundError: If ``classes`` names a file that does not exist.
-        ValueError: If there are no classes, or a class twice.
     """
 
     def __init__(
@@ -41,6 +41,8 @@ class ClassTextSupervision(BaseModule):
         text_encoder: dict,
         classes: Sequence[str] | str,
         *,
+        ann_file: str | None = None,
+        delimiter: str = ' ',
         template: str = 'a photo of {class_name}',
         scale: float = 1.0,
         top_frames: int | None = None,
@@ -49,11 +51,28 @@ class ClassTextSupervision(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.text_encoder = MODELS.build(text_encoder)
-        self.classes = _read_classes(classes)
+        self.sources = (classes, ann_file, delimiter)
         self.template = template
         self.scale = scale
         self.top_frames = top_frames
         self.loss_weight = loss_weight
+
+    @cached_property
+    def classes(self) -> dict[str, int]:
+        """The classes of meta-training and their numbers.
+
+        Raises:
+            FileNotFoundError: If a file does not exist.
+            ValueError: If there are no classes, or a class twice, or the files do not fit together.
+        """
+        classes, ann_file, delimiter = self.sources
+        names = _lines(classes) if isinstance(classes, str) else list(classes)
+        if ann_file is not None:
+            names = _trained_names(names, ann_file, delimiter)
+        numbers = {name: number for number, name in enumerate(names)}
+        if not numbers or len(numbers) != len(names):
+            raise ValueError(f'ClassTextSupervision needs distinct class names, but got {len(names)}: {names[:5]} ...')
+        return numbers
 
     def forward(
         self, feats: VideoFeatures, data_samples: Sequence[ActionDataSample] | None = None
@@ -92,19 +111,20 @@ class ClassTextSupervision(BaseModule):
         return self.classes[class_name]
 
 
-def _read_classes(classes: Sequence[str] | str) -> dict[str, int]:
-    """Class names to their numbers."""
-    source = 'a list'
-    if isinstance(classes, str):
-        source = classes
-        if not Path(classes).is_file():
-            raise FileNotFoundError(
-                f'ClassTextSupervision: there is no file {classes!r} with the class names, one a line.'
-            )
-        classes = [line.strip() for line in Path(classes).read_text(encoding='utf-8').splitlines() if line.strip()]
-    numbers = {name: number for number, name in enumerate(classes)}
-    if not numbers or len(numbers) != len(classes):
+def _lines(path: str) -> list[str]:
+    """Lines of a text file that are not empty."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'ClassTextSupervision: there is no file {path!r}; correct classes or ann_file.')
+    return [line.strip() for line in Path(path).read_text(encoding='utf-8').splitlines() if line.strip()]
+
+
+def _trained_names(names: Sequence[str], ann_file: str, delimiter: str) -> list[str]:
+    """Those of the names by label that occur in a list of videos."""
+    fields = {line.rsplit(delimiter, 1)[-1] for line in _lines(ann_file)}
+    wrong = sorted(field for field in fields if not field.isdigit() or int(field) >= len(names))
+    if wrong:
         raise ValueError(
-            f'ClassTextSupervision needs distinct class names, but got {len(classes)} names from {source}.'
+            f'ClassTextSupervision: {ann_file} has the label {wrong[0]!r}, but the labels of {len(names)} classes are '
+            f'0 to {len(names) - 1}. Check ann_file, its delimiter (now {delimiter!r}) and classes.'
         )
-    return numbers
+    return [names[label] for label in sorted(map(int, fields))]

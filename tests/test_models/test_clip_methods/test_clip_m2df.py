@@ -170,10 +170,8 @@ def head(**kwargs):
         matching=dict(type='OTAM', smoothing=0.5),
         prototype=dict(type='MeanPrototype'),
         selector=dict(type='ProbabilityPromptSelector'),
-        views={
-            'local': dict(common, context=dict(type='LocalTemporalContext', channels=D)),
-            'global': dict(common, context=dict(type='GlobalTemporalContext', channels=D)),
-        },
+        local_view=dict(common, context=dict(type='LocalTemporalContext', channels=D)),
+        global_view=dict(common, context=dict(type='GlobalTemporalContext', channels=D)),
         losses=[dict(type='FewShotCrossEntropy'), dict(type='MutualDistillation')],
     )
     settings.update(kwargs)
@@ -210,8 +208,15 @@ def test_head_equals_plain_loops():
 def test_head_needs_text_and_views():
     with pytest.raises(ValueError, match='needs the class texts'):
         head().episode_scores(*episode_features(text=False))
-    with pytest.raises(ValueError, match='at least one view'):
-        head(views={})
+    with pytest.raises(ValueError, match='local_view or global_view'):
+        head(local_view=None, global_view=None)
+
+
+@pytest.mark.parametrize(('left_out', 'kept'), [('local_view', 'global'), ('global_view', 'local')])
+def test_one_view_alone(left_out, kept):
+    scores = head(**{left_out: None}).eval().episode_scores(*episode_features())
+    assert set(scores.parts) == {kept, f'text_{kept}'}
+    assert torch.equal(scores.logits, scores.parts[kept])
 
 
 @pytest.mark.parametrize('matching', ['BiMHM', 'CosineMatching'])
@@ -356,17 +361,25 @@ def test_class_text_supervision_is_for_training_only(tmp_path):
 @pytest.mark.parametrize(
     ('classes', 'error', 'message'),
     [
-        ([], ValueError, '0 names'),
-        (['a', 'a'], ValueError, '2 names'),
+        ([], ValueError, 'got 0'),
+        (['a', 'a'], ValueError, 'got 2'),
         ('no.txt', FileNotFoundError, r"file 'no\.txt'"),
     ],
 )
 def test_bad_class_lists(classes, error, message):
+    encoder = dict(type='CLIPTextEncoder', architecture='tiny')
+    neck = MODELS.build(dict(type='ClassTextSupervision', text_encoder=encoder, classes=classes))
     with pytest.raises(error, match=message):
-        MODELS.build(
-            dict(
-                type='ClassTextSupervision',
-                text_encoder=dict(type='CLIPTextEncoder', architecture='tiny'),
-                classes=classes,
-            )
-        )
+        neck.train()(VideoFeatures(torch.randn(1, T, 32)), [])
+
+
+def test_classes_of_the_training_list(tmp_path):
+    listing = tmp_path / 'train.txt'
+    listing.write_text('a b/0.mp4\t2\nc/1.mp4\t0\na b/1.mp4\t2\n')
+    encoder = dict(type='CLIPTextEncoder', architecture='tiny')
+    build = dict(type='ClassTextSupervision', text_encoder=encoder, ann_file=str(listing), delimiter='\t')
+    assert list(MODELS.build(dict(build, classes=['c', 'd', 'a b'])).classes) == ['c', 'a b']
+    with pytest.raises(ValueError, match="label '2', but the labels of 2 classes"):
+        _ = MODELS.build(dict(build, classes=['c', 'd'])).classes
+    with pytest.raises(ValueError, match='its delimiter'):
+        _ = MODELS.build(dict(build, classes=['c', 'd', 'a b'], delimiter=',')).classes

@@ -2,4 +2,5 @@
 # Sets up the environment and runs the tests:  bash tools/run_tests.sh [options of pytest]
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
-python -m pytest "$@"
+# Two processes by default: the tests are many and small, and some start processes of their own.
+python -m pytest -n "${FSAR_TEST_WORKERS:-2}" "$@"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,13 +60,16 @@ def evaluate(
     return json.loads((work_dir / 'few_shot_result.json').read_text())
 
 
-def run(command: list[str], **environment: str) -> str:
+def run(command: list[str]) -> str:
     """Run a command in the repository as a user would."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = str(probe.getsockname()[1])
+    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
     process = subprocess.run(
         command,
         cwd=REPOSITORY,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
-        | environment,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PATH': path, 'PORT': port},
         capture_output=True,
         text=True,
         timeout=300,
@@ -185,7 +189,7 @@ def test_any_number_of_processes_gives_the_same_result(trained, tmp_path):
         work_dir = tmp_path / str(processes)
         arguments = [CONFIG, str(best(trained[0])), str(processes), '--work-dir', str(work_dir)]
         options = [*SMALL, 'test_dataloader.dataset.num_episodes=33']
-        run(['bash', 'tools/dist_test.sh', *arguments, '--cfg-options', *options], PORT=str(29600 + processes))
+        run(['bash', 'tools/dist_test.sh', *arguments, '--cfg-options', *options])
         results[processes] = json.loads((work_dir / 'few_shot_result.json').read_text())
     for result in results.values():
         assert result['episodes'] == 33
@@ -197,7 +201,7 @@ def test_any_number_of_processes_gives_the_same_result(trained, tmp_path):
 @pytest.mark.slow
 def test_training_in_two_processes(tmp_path):
     arguments = [CONFIG, '2', '--work-dir', str(tmp_path), '--seed', '3']
-    run(['bash', 'tools/dist_train.sh', *arguments, '--cfg-options', *SMALL], PORT='29610')
+    run(['bash', 'tools/dist_train.sh', *arguments, '--cfg-options', *SMALL])
     state = torch.load(best(tmp_path), weights_only=True)['state_dict']
     assert all(torch.isfinite(tensor).all() for tensor in state.values())
 

@@ -3,9 +3,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
 
 from fsar_llava.datasets.splits import load_split
 from fsar_llava.engine.hooks.protocol_hook import META_KEY, ProtocolHook
+from tests.test_configs import CONFIGS, shrink
 
 
 def dataset(name, part):
@@ -87,3 +91,31 @@ def test_kinetics_pretraining_is_marked(options, marked):
     notes = notes_of_test(dict(meta={}), test=('kinetics100', 'test'), model=model, **options)
     assert len(notes) == marked
     assert not marked or options.get('pretrained_on', 'Kinetics-400') in notes[0]
+
+
+def test_in_a_real_run(data_root, tmp_path):
+    def runner(**options):
+        cfg = shrink(Config.fromfile(CONFIGS / 'fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py'))
+        cfg.work_dir = str(tmp_path)
+        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'ProtocolHook'] + [
+            dict(type='ProtocolHook')
+        ]
+        cfg.merge_from_dict(options)
+        cfg.experiment_name = f'run{len(list(tmp_path.iterdir()))}'
+        return Runner.from_cfg(cfg)
+
+    folder = data_root / 'toy_motion'
+    names = (folder / 'classes.txt').read_text().splitlines()
+    runner(**{'val_dataloader.dataset.dataset.ann_file': str(folder / 'test.txt')}).train()
+    [checkpoint] = tmp_path.glob('epoch_*.pth')
+    found = torch.load(checkpoint, weights_only=True)['meta'][META_KEY]
+    labels = {int(line.split('\t')[1]) for line in (folder / 'train.txt').read_text().splitlines()}
+    assert set(found['train_classes']) == {names[label] for label in labels}
+
+    test = runner(load_from=str(checkpoint))
+    test.test()
+    assert test.test_loop.evaluator.dataset_meta['notes'] == ['checkpoint chosen on 5 of the evaluation classes']
+    with pytest.raises(ValueError, match='10 of the test classes were trained on'):
+        runner(
+            load_from=str(checkpoint), **{'test_dataloader.dataset.dataset.ann_file': str(folder / 'train.txt')}
+        ).test()

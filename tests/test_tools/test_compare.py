@@ -5,8 +5,10 @@ import math
 import random
 
 import pytest
+import torch
 from scipy.stats import ttest_rel
 
+from fsar_llava.evaluation import FewShotMetric
 from tests.conftest import load_tool
 
 tool = load_tool('tools/analysis/compare.py')
@@ -140,3 +142,29 @@ def test_errors(save, tmp_path, capsys):
     }.items():
         assert tool.main(list(arguments)) == 1
         assert message in capsys.readouterr().err
+
+
+def test_results_of_the_metric_are_understood(tmp_path):
+    for name, hits in dict(one=[1, 1, 0], other=[1, 0, 0]).items():
+        metric = FewShotMetric(out_file=tmp_path / f'{name}_5way-1shot_x' / 'few_shot_result.json')
+        metric.dataset_meta = dict(list_hash='l')
+        for number, hit in enumerate(hits):
+            metric.process(
+                None,
+                [
+                    dict(
+                        episode_id=number,
+                        episode_digest=f'digest{number}',
+                        class_ids=(0, 1),
+                        class_names=('a', 'b'),
+                        pred_label=torch.tensor([0, hit]),
+                        gt_label=torch.tensor([0, 1]),
+                    )
+                ],
+            )
+        metric.evaluate(len(hits))
+    results = [tool.read_result(str(path)) for path in sorted(tmp_path.glob('*/*.json'))]
+    assert [(result.method, result.list_hash) for result in results] == [('one', 'l'), ('other', 'l')]
+    [test] = tool.paired_tests(results)
+    assert test.difference == pytest.approx(50 / 3)
+    assert tool.remarks(results) == []

@@ -171,8 +171,11 @@ class Audit:
         for kind in ('missing', 'repeated', 'refused', 'unreadable', 'extra'):
             if found := self.left_out(kind):
                 lines.append(f'{len(found)} {kind}, such as {found[0]["video"]!r}: {found[0]["reason"]}')
-        for mismatch, number in self.selection.case_mismatches.items():
-            lines.append(f'{number} videos: expected {mismatch.expected!r}, but on disk it is {mismatch.found!r}')
+        if mismatches := self.selection.case_mismatches:
+            first = next(iter(mismatches))
+            lines.append(
+                f'{mismatches.total()} differ in case, such as {first.found!r} where {first.expected!r} was expected'
+            )
         for path, number in list((self.short or {}).items())[:1]:
             lines.append(f'{len(self.short)} shorter than {self.num_frames} frames, such as {path!r} with {number}')
         for group in (self.duplicates or [])[:1]:

@@ -69,11 +69,10 @@ def fixed_templates(prompt_sets: Sequence[PromptSet]) -> list[str]:
             if template and '{options}' in template:
                 raise ValueError(
                     f'The {role} prompt {template!r} lists the classes of an episode, so that its tokens differ from '
-                    'episode to episode and cannot be stored. Either test from videos with test_cfg=dict(type='
-                    "'FeatureBankTestLoop'), which encodes each video once and only the prompts for each episode; or "
-                    'use a fixed prompt for this role, for example --cfg-options '
-                    f"""model.prompts.{role}="What's the action of the video?"; or store other prompts of the same """
-                    'videos with --prompts unknown.'
+                    'episode to episode and cannot be stored. Either test from videos with '
+                    "test_cfg=dict(type='FeatureBankTestLoop'), which encodes each video once and behind it only the "
+                    f'prompts; or set prompts=dict(support=..., query=...) with a {role} prompt that is always the '
+                    'same; or store other prompts of the same videos with --prompts unknown.'
                 )
     templates = sorted({text for prompts in prompt_sets for text in prompts.identity().values() if text})
     if not templates:
@@ -101,7 +100,7 @@ def text_lengths(backbone: torch.nn.Module, jobs: Sequence[ExtractionJob]) -> in
     """Textual tokens of all jobs together."""
     lengths: dict[str, int] = {}
     for prompt in {prompt for job in jobs for prompt in job.prompts}:
-        begin, end = backbone._span(backbone._mllm.prompt_tokenizer(prompt))
+        begin, end = backbone._mllm.prompt_tokenizer(prompt).span(backbone.text_span)
         lengths[prompt] = end - begin
     return sum(lengths[prompt] for job in jobs for prompt in job.prompts)
 

@@ -1,0 +1,284 @@
+"""Extraction of tokens, and what is done with them, on real video files."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+import fsar_llava.engine.loops  # noqa: F401
+from fsar_llava.features import TokenStore, TokenStoreMismatchError
+from fsar_llava.features.store_care import verify
+from fsar_llava.models.prompts import PROMPT_SETS
+from tests.conftest import REPOSITORY, load_tool
+from tests.test_configs import CONFIGS, shrink
+from tests.test_features.plain_configs import plain_configs  # noqa: F401
+
+CONFIG = str(CONFIGS / 'fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py')
+main = load_tool('tools/extract_tokens.py').main
+VIDEOS = 120
+
+
+def extract(out: Path, *options: str) -> int:
+    return main([CONFIG, '--out', str(out), '--num-workers', '0', *options])
+
+
+@pytest.fixture(scope='module')
+def module_root(toy_videos: Path) -> Path:
+    return toy_videos.parent
+
+
+@pytest.fixture(scope='module')
+def extracted(module_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp('tokens') / 'store'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('FSAR_DATA_ROOT', str(module_root))
+        assert extract(out) == 0
+    return out
+
+
+def use_store(cfg: Config, store: Path) -> Config:
+    """What a config changes to train and test from tokens."""
+    pipeline = [
+        dict(type='LoadVideoTokens', store=str(store)),
+        dict(type='PackActionInputs', collect_keys=('visual', 'textual', 'prompts')),
+    ]
+    cfg.model.backbone = dict(type='StoredTokens', store=str(store))
+    cfg.model.data_preprocessor = dict(type='BaseDataPreprocessor')
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.dataset.pipeline = pipeline
+    return cfg
+
+
+def run(cfg: Config, work_dir: Path, *, train: bool = False) -> tuple[Runner, dict]:
+    cfg.work_dir = str(work_dir)
+    cfg.experiment_name = work_dir.name
+    cfg.log_level = 'ERROR'
+    cfg.randomness = dict(seed=5)
+    cfg.test_dataloader.dataset.num_episodes = 4
+    cfg.test_evaluator = dict(type='FewShotMetric', out_file=str(work_dir / 'result.json'))
+    runner = Runner.from_cfg(cfg)
+    if train:
+        runner.train()
+    return runner, runner.test()
+
+
+def test_all_videos_of_all_splits_are_there(extracted: Path) -> None:
+    store = TokenStore(extracted)
+    assert len(store) == VIDEOS
+    assert not store.superseded
+    visual, textual = store.read(next(iter(store.videos)))
+    assert visual.shape == (8, 16, 128)
+    assert list(textual) == ["What's the action of the video?"]
+
+
+def test_tokens_are_those_of_the_backbone(extracted: Path, data_root: Path, tmp_path: Path) -> None:
+    runner, _ = run(shrink(Config.fromfile(CONFIG)), tmp_path)
+    dataset, store = runner.test_dataloader.dataset, TokenStore(extracted)
+    for index in (0, 7):
+        inputs = runner.model.data_preprocessor(
+            {name: [value] for name, value in dataset.load_video(index).items()}, False
+        )['inputs']
+        live = runner.model.backbone(inputs, ["What's the action of the video?"])
+        stored = store.read(dataset.video_names[index])
+        torch.testing.assert_close(stored.visual, live.visual[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(*stored.textual.values(), live.textual[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('loop', ['TestLoop', 'FeatureBankTestLoop'])
+def test_testing_from_tokens_and_from_videos_agree(extracted: Path, data_root: Path, tmp_path: Path, loop: str) -> None:
+    live = shrink(Config.fromfile(CONFIG))
+    stored = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    stored.test_cfg = dict(type=loop)
+    live_runner, live_metrics = run(live, tmp_path / 'live')
+    stored_runner, stored_metrics = run(stored, tmp_path / 'stored')
+    assert live_metrics == stored_metrics
+    assert live_runner.model.identity() == stored_runner.model.identity()
+
+
+def test_a_checkpoint_trained_from_tokens_tests_on_videos(extracted: Path, data_root: Path, tmp_path: Path) -> None:
+    stored = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    stored.val_cfg = dict(type='FeatureBankValLoop')
+    _, from_tokens = run(stored, tmp_path / 'stored', train=True)
+    live = shrink(Config.fromfile(CONFIG))
+    live.load_from = str(next((tmp_path / 'stored').glob('epoch_*.pth')))
+    _, from_videos = run(live, tmp_path / 'live')
+    assert from_tokens == from_videos
+
+
+@pytest.mark.slow
+def test_neither_decoder_nor_mllm_is_imported(extracted: Path, data_root: Path, tmp_path: Path) -> None:
+    cfg = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    cfg.work_dir = str(tmp_path)
+    cfg.custom_imports.imports.append('fsar_llava.engine.loops')
+    cfg.val_cfg = dict(type='FeatureBankValLoop')
+    cfg.dump(tmp_path / 'config.py')
+    program = (
+        'import sys, runpy\n'
+        'for name in ("decord", "transformers", "av"): sys.modules[name] = None\n'
+        f'sys.argv = ["train.py", {str(tmp_path / "config.py")!r}, "--seed", "0"]\n'
+        f'runpy.run_path({str(REPOSITORY / "tools/train.py")!r}, run_name="__main__")\n'
+    )
+    environment = dict(os.environ, OMP_NUM_THREADS='1')
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list(tmp_path.glob('epoch_*.pth'))
+
+
+def test_a_prompt_that_was_not_extracted_is_refused(extracted: Path, data_root: Path, tmp_path: Path) -> None:
+    cfg = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    cfg.model.prompts = 'known'
+    with pytest.raises(KeyError, match='was not extracted with the prompt'):
+        run(cfg, tmp_path)
+
+
+def test_other_expectations_are_refused(extracted: Path, data_root: Path, tmp_path: Path) -> None:
+    cfg = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    cfg.test_dataloader.dataset.dataset.pipeline[0].expect = dict(backbone=dict(layer=3))
+    with pytest.raises(TokenStoreMismatchError, match=r'backbone\.layer: store 2, config 3'):
+        run(cfg, tmp_path)
+
+
+def test_a_second_run_has_nothing_to_do(extracted: Path, data_root: Path, capsys: pytest.CaptureFixture) -> None:
+    files = set(extracted.iterdir())
+    assert extract(extracted) == 0
+    assert f'{VIDEOS} videos, {VIDEOS} of them' in capsys.readouterr().out
+    assert set(extracted.iterdir()) == files
+
+
+def test_another_layer_is_refused(extracted: Path, data_root: Path) -> None:
+    with pytest.raises(TokenStoreMismatchError, match=r'backbone\.layer: store 2, config 1'):
+        extract(extracted, '--cfg-options', 'model.backbone.layer=1')
+
+
+def test_dry_run_tells_the_bytes(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert extract(tmp_path / 'store', '--split', 'test', '--dry-run') == 0
+    said = float(capsys.readouterr().out.split(' to do, ')[1].split(' MB')[0])
+    assert not (tmp_path / 'store').exists()
+    assert extract(tmp_path / 'store', '--split', 'test') == 0
+    size = sum(path.stat().st_size for path in (tmp_path / 'store').iterdir()) / 1e6
+    assert said == pytest.approx(size, rel=0.02)
+
+
+def test_several_prompts_of_one_forward(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsar_llava.models.backbones.frozen_video_llava import FrozenVideoLlava
+
+    seen = []
+    run_videos = FrozenVideoLlava._run_videos
+    monkeypatch.setattr(
+        FrozenVideoLlava,
+        '_run_videos',
+        lambda self, model, pixels: seen.append(len(pixels)) or run_videos(self, model, pixels),
+    )
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.prompts = dict(support=PROMPT_SETS['known'].support, query='What?')
+    cfg.dump(tmp_path / 'config.py')
+    arguments = ['--out', str(tmp_path / 'store'), '--split', 'test', '--num-workers', '0']
+    assert main([str(tmp_path / 'config.py'), *arguments]) == 0
+    store = TokenStore(tmp_path / 'store')
+    assert sum(seen) == len(store) == 30
+    for name in store.videos:
+        known = f"Please describe if the '{name.split('/')[0]}' action is present in the video in one sentence."
+        assert set(store.read(name).textual) == {'What?', known}
+
+
+def test_prompts_of_an_episode_cannot_be_stored(data_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='FeatureBankTestLoop'):
+        extract(tmp_path, '--cfg-options', 'model.prompts=known')
+
+
+def test_random_pipelines_are_refused(data_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r'The pipeline is random: SampleFrames'):
+        extract(tmp_path, '--cfg-options', 'test_dataloader.dataset.dataset.pipeline.2.test_mode=False')
+
+
+def test_a_replaced_and_a_broken_video(
+    module_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(module_root / 'toy_motion', tmp_path / 'data/toy_motion')
+    monkeypatch.setenv('FSAR_DATA_ROOT', str(tmp_path / 'data'))
+    names = [line.split('\t')[0] for line in (tmp_path / 'data/toy_motion/test.txt').read_text().splitlines()]
+    videos = tmp_path / 'data/toy_motion/videos'
+    broken = (videos / names[3]).read_bytes()
+    (videos / names[3]).write_bytes(b'no video')
+    store = tmp_path / 'store'
+    assert extract(store, '--split', 'test') == 1
+    assert names[3] in capsys.readouterr().err
+    assert len(TokenStore(store)) == 29
+
+    (videos / names[3]).write_bytes(broken)
+    shutil.copyfile(videos / names[5], videos / names[0])
+    assert extract(store, '--split', 'test') == 0
+    assert f'1 videos have changed since their extraction, such as {names[0]}' in capsys.readouterr().out
+    tokens = TokenStore(store)
+    assert len(tokens) == 30
+    assert torch.equal(tokens.read(names[0]).visual, tokens.read(names[5]).visual)
+    assert [entry.video for entry in tokens.superseded] == [names[0]]
+
+    (videos / names[1]).write_bytes(b'replaced')
+    cfg = use_store(shrink(Config.fromfile(CONFIG)), store)
+    with pytest.raises(RuntimeError, match=r'was replaced after its tokens were extracted'):
+        run(cfg, tmp_path / 'run')
+
+
+def in_background(task: Callable[[], object]) -> multiprocessing.Process:
+    process = multiprocessing.get_context('fork').Process(target=task)
+    process.start()
+    return process
+
+
+def test_killed_at_any_moment(data_root: Path, tmp_path: Path) -> None:
+    options = ('--batch-size', '4', '--shard-size', '1')  # a shard of 1 MB holds 12 videos
+    kept = 0
+    for shards in (0, 2, 5):
+        process = in_background(lambda: extract(tmp_path, *options))
+        while process.is_alive() and len(list(tmp_path.glob('tokens-*'))) < shards + (shards == 0):
+            time.sleep(0.002)
+        time.sleep(0.013 * (shards + 1))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        found = len(TokenStore(tmp_path))
+        assert found >= kept
+        kept = found
+    assert 0 < kept < VIDEOS
+    assert extract(tmp_path, *options) == 0
+    store = TokenStore(tmp_path)
+    assert len(store) == VIDEOS
+    assert not store.superseded
+    assert not verify(tmp_path)
+
+
+def test_two_extractions_at_once(data_root: Path, extracted: Path, tmp_path: Path) -> None:
+    options = ('--split', 'test', '--shard-size', '1')
+    processes = [in_background(lambda: sys.exit(extract(tmp_path, *options))) for _ in range(2)]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    store, reference = TokenStore(tmp_path), TokenStore(extracted)
+    assert len(store) == 30
+    assert not verify(tmp_path)
+    for name in store.videos:
+        torch.testing.assert_close(store.read(name).visual, reference.read(name).visual, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_several_ranks(data_root: Path, extracted: Path, tmp_path: Path) -> None:
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone']
+    command += [str(REPOSITORY / 'tools/extract_tokens.py'), CONFIG, '--out', str(tmp_path), '--num-workers', '0']
+    done = subprocess.run([*command, '--launcher', 'pytorch'], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    store, reference = TokenStore(tmp_path), TokenStore(extracted)
+    assert store.videos.keys() == reference.videos.keys()
+    assert len(store.shards()) == 2
+    assert not store.superseded

@@ -27,18 +27,20 @@ from .questions import KINDS, Packer, all_texts
 from .stream import Stream, to_pixels
 
 SEE_WEIGHTS = {'place': 1.0, 'heat': 0.5, 'color': 0.1, 'shape': 0.1}
-TALK_WEIGHTS = {'mean': 0.5, 'motion': 1.0, 'actor': 0.2, 'primitive': 0.5, 'word': 1.0, 'name': 1.0}
+TALK_WEIGHTS = {'mean': 1.5, 'motion': 1.0, 'actor': 0.2, 'primitive': 0.5, 'word': 1.0, 'name': 1.0}
 
 
 def parse_args() -> argparse.Namespace:
     """Command line; the defaults are what made the weights in the repository."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--see-steps', type=int, default=1500, help='steps of the tower alone')
-    parser.add_argument('--talk-steps', type=int, default=1500, help='steps on questions')
-    parser.add_argument('--clips', type=int, default=32, help='clips a step')
+    parser.add_argument('--talk-steps', type=int, default=3000, help='steps on questions')
+    parser.add_argument(
+        '--clips', type=int, default=16, help='clips a step; twice as many in the first stage, of 4 frames each'
+    )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
-        '--lr', type=float, default=1e-3, help='peak learning rate; the tower has 0.3 of it while talking'
+        '--lr', type=float, default=1e-3, help='peak learning rate; the tower has half of it while talking'
     )
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/mini_video_llava'))
     parser.add_argument('--out', type=Path, default=Path(__file__).parent / 'weights')
@@ -89,7 +91,7 @@ class Trainer:
             return total, seen
         told = self.talk(tokens, batch)
         told |= seen
-        return 0.5 * total + told['answer'] + sum(weight * told[name] for name, weight in TALK_WEIGHTS.items()), told
+        return 1.5 * total + told['answer'] + sum(weight * told[name] for name, weight in TALK_WEIGHTS.items()), told
 
     def talk(self, tokens: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses and accuracies of the decoder on packed questions."""
@@ -138,7 +140,7 @@ class Trainer:
         else:
             known = {id(p) for p in tower}
             rest = [p for p in self.parts.parameters() if id(p) not in known]
-            groups = [{'params': tower, 'scale': 0.3}, {'params': rest, 'scale': 1.0}]
+            groups = [{'params': tower, 'scale': 0.5}, {'params': rest, 'scale': 1.0}]
         return torch.optim.AdamW(groups, lr=self.args.lr, betas=(0.9, 0.98), weight_decay=0.02)
 
     def learning_rate(self, step: int, steps: int) -> float:
@@ -153,10 +155,14 @@ class Trainer:
         if self.stage != stage:
             self.stage, self.step = stage, 0
         tokenizer = self.tokenizer if stage == 'talk' else None
-        self.stream = Stream(stage, steps, clips=self.args.clips, seed=self.args.seed, tokenizer=tokenizer)
+        clips = self.args.clips * (2 if stage == 'see' else 1)  # of 4 frames each, against 8
+        self.stream = Stream(stage, steps, clips=clips, seed=self.args.seed, tokenizer=tokenizer)
         self.opt = self.optimizer()
         if getattr(self, 'opt_state', None) is not None and self.step:
+            scales = [group['scale'] for group in self.opt.param_groups]
             self.opt.load_state_dict(self.opt_state)
+            for group, scale in zip(self.opt.param_groups, scales):
+                group['scale'] = scale
         self.opt_state, sums, count, tick = None, {}, 0, time.time()
         parameters = [p for group in self.opt.param_groups for p in group['params']]
         for batch in self.stream.loader(self.step):

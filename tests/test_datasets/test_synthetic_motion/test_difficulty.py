@@ -43,7 +43,7 @@ def state(scenes, frame: int) -> np.ndarray:
 
 
 def test_raw_pixels_are_at_chance(scenes):
-    pixels = np.stack([render(s).reshape(VIDEOS, -1) for s in scenes]).astype(np.float32)
+    pixels = np.stack([render(s, side=32).reshape(VIDEOS, -1) for s in scenes]).astype(np.float32)
     pixels -= pixels.mean((0, 1))
     pixels /= np.linalg.norm(pixels, axis=-1, keepdims=True)
     assert one_shot(pixels) < 24

@@ -45,6 +45,10 @@ def shrink(cfg: Config) -> Config:
         cfg[name].update(batch_size=1, num_workers=0, persistent_workers=False)
         cfg[name].sampler.update(num_ways=3, num_queries=1)
         cfg[name].dataset.num_episodes = 1
+        if backbone.type == 'ResNet':  # takes frames of any size
+            for step in cfg[name].dataset.dataset.pipeline:
+                if step.type == 'MLLMResizeCrop':
+                    step.size = 32
     cfg.train_cfg.max_epochs = 1
     return cfg
 

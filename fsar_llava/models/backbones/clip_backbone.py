@@ -107,9 +107,15 @@ class CLIPBackbone(BaseModule):
         return textual.to(like.device), mask[:, None].to(like.device)
 
     def identity(self) -> dict:
-        """What the tuned parts were tuned for. The visual encoder is in the checkpoint, hence not named here."""
+        """What the tuned parts were tuned for.
+
+        Of the visual encoder, whose weights are in the checkpoint, the sizes; of the text encoder, whose are not, a
+        fingerprint.
+        """
+        config = self.visual.config
+        sizes = f'{config.num_hidden_layers} x {config.hidden_size}, {config.patch_size} of {config.image_size} pixels'
         text = {} if self.text_encoder is None else self.text_encoder.identity()
-        return dict(type=type(self).__name__, **text)
+        return dict(type=type(self).__name__, visual=sizes, **text)
 
     def _encode_frames(self, frames: Tensor) -> Tensor:
         """``[M, C, H, W]`` to ``[M, D]``."""

@@ -42,6 +42,7 @@ class MAFSARBackbone(CLIPBackbone):
     ) -> None:
         super().__init__(model, architecture=architecture, frozen=True, init_cfg=init_cfg)
         config = self.visual.config
+        self.path = path
         self.with_cp = with_cp
         self.adapters = nn.ModuleList(
             AdaptedBlock(config.hidden_size, adapter_channels, config.projection_dim, path=path)
@@ -78,3 +79,7 @@ class MAFSARBackbone(CLIPBackbone):
                 tokens = adapter(tokens, block, textual, mask)
         visual = self.visual.visual_projection(tower.post_layernorm(tokens[:, :, 0]))
         return VideoFeatures(visual, textual, mask)
+
+    def identity(self) -> dict:
+        """As in :class:`CLIPBackbone`, with what the adapters stand beside."""
+        return dict(super().identity(), path=self.path)

@@ -3,6 +3,7 @@
 from .down_sampling import DownSampling
 from .feed_forward import FeedForward
 from .free_memory import free_memory
+from .fusion_layer import FusionLayer
 from .masking import fill_padding, masked_mean
 from .residual_attention import ResidualAttention
 from .temporal_position import TemporalPosition
@@ -10,6 +11,7 @@ from .temporal_position import TemporalPosition
 __all__ = [
     'DownSampling',
     'FeedForward',
+    'FusionLayer',
     'ResidualAttention',
     'TemporalPosition',
     'fill_padding',

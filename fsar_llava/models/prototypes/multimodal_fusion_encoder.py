@@ -7,8 +7,7 @@ from einops import pack, unpack
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 
-from fsar_llava.models.layers import masked_mean
-from fsar_llava.models.layers.fusion_layer import FusionLayer
+from fsar_llava.models.layers import FusionLayer, masked_mean
 from fsar_llava.structures import VideoFeatures
 
 

@@ -127,3 +127,13 @@ def test_needs_videos():
         MAFSARBackbone(architecture='tiny')(torch.zeros(2, 3, 64, 64))
     with pytest.raises(ValueError, match=r"path must be one of .* 'clip'"):
         MAFSARBackbone(architecture='tiny', path='clip')
+
+
+def test_identity_tells_what_the_adapters_were_tuned_for():
+    def identity(**kwargs):
+        return MAFSARBackbone(**{'architecture': 'tiny', **kwargs}).identity()
+
+    other = dict(base='tiny', vision=dict(num_hidden_layers=3))
+    assert identity() == identity()
+    assert {key for key, value in identity(path='adapted').items() if value != identity()[key]} == {'path'}
+    assert {key for key, value in identity(architecture=other).items() if value != identity()[key]} == {'visual'}

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from fsar_llava.datasets.synthetic_motion.programs import PROGRAMS, UNNAMED, Program, reverse
 from fsar_llava.datasets.synthetic_motion.renderer import render
 from fsar_llava.datasets.synthetic_motion.scenes import frame_times, sample_scenes
+from fsar_llava.models.matching import OTAM, BiMHM, CosineMatching
 
 from . import questions as q
 from .model import FRAMES, SIDE, TOKENS_PER_FRAME
@@ -139,34 +139,10 @@ def _percent(said: list[str], expected: list[str]) -> float:
 
 # -- training-free few-shot accuracy ----------------------------------------------------------------------------------
 def distances(features: Tensor) -> dict[str, Tensor]:
-    """All pairs of videos ``[V, V]`` under three metrics, from frame features ``[V, T, D]``."""
-    mean = F.normalize(features.mean(1), dim=-1)
-    unit = F.normalize(features, dim=-1)
-    frame = 1 - torch.einsum('atd,bsd->abts', unit, unit)  # [V, V, T, T]
-    return {
-        'ProtoNet': 1 - mean @ mean.T,
-        'Bi-MHM': frame.amin(3).mean(2) + frame.amin(2).mean(2),
-        'OTAM': _otam(frame) + _otam(frame.transpose(2, 3)),
-    }
-
-
-def _otam(frame: Tensor, smooth: float = 0.1) -> Tensor:
-    """One direction of OTAM over frame distances ``[..., A, C]``, in log space."""
-
-    def smin(*parts: Tensor) -> Tensor:
-        return -smooth * torch.logsumexp(-torch.stack(parts) / smooth, dim=0)
-
-    d = F.pad(frame, (1, 1))
-    row = d[..., 0, :].cumsum(-1)
-    for line in range(1, d.shape[-2]):
-        new = [torch.zeros_like(row[..., 0])]
-        for m in range(1, d.shape[-1]):
-            before = [row[..., m - 1], new[-1]]
-            if m in (1, d.shape[-1] - 1):
-                before.append(row[..., m])
-            new.append(d[..., line, m] + smin(*before))
-        row = torch.stack(new, dim=-1)
-    return row[..., -1]
+    """Distances of all pairs of videos ``[V, V]`` under three metrics, from frame features ``[V, T, D]``."""
+    metrics = {'ProtoNet': CosineMatching(), 'Bi-MHM': BiMHM(reduction='mean'), 'OTAM': OTAM()}
+    query, support = features[None], features[None, :, None]
+    return {name: metric(query, support)[0] for name, metric in metrics.items()}
 
 
 def one_shot(distance: Tensor, labels: np.ndarray, *, episodes: int, seed: int, ways: int = 5) -> tuple[float, float]:

@@ -59,14 +59,20 @@ def test_folders_of_frames(make_tree, tmp_path):
 
 
 def test_names_that_a_line_cannot_hold(make_tree, tmp_path):
-    names = ['walk/tab\there.avi', 'walk/line\nbreak.avi', 'walk/ inner.avi', 'walk/nbsp\u00a0ü漢.avi']
+    names = [
+        'walk/tab\there.avi',
+        'walk/line\nbreak.avi',
+        'walk/ inner.avi',
+        'walk/nbsp\u00a0ü漢.avi',
+        ' in/walk/a.avi',
+    ]
     bad = os.fsdecode(b'walk/bad\xff.avi')
     prepare_dataset('hmdb51', make_tree(dict.fromkeys([*names, bad], b'x')), tmp_path / 'out', open_videos=False)
     lines = (tmp_path / 'out/train.txt').read_text(encoding='utf-8')
     label = load_split('hmdb51').labels['walk']
     assert lines == f'walk/ inner.avi\t{label}\nwalk/nbsp\u00a0ü漢.avi\t{label}\n'
-    assert len(report(tmp_path / 'out')['refused']) == 3
-    assert len((tmp_path / 'out/left_out.txt').read_text(encoding='utf-8').splitlines()) == 3
+    assert len(report(tmp_path / 'out')['refused']) == 4
+    assert len((tmp_path / 'out/left_out.txt').read_text(encoding='utf-8').splitlines()) == 4
 
 
 def test_links_into_and_around_the_tree(make_tree, tmp_path):
@@ -77,6 +83,14 @@ def test_links_into_and_around_the_tree(make_tree, tmp_path):
     again = prepare_dataset('hmdb51', root / 'videos', root, open_videos=False)
     assert [entry.path for entry in audit.selection.entries] == [entry.path for entry in again.selection.entries]
     assert (root / 'videos').resolve() == root.resolve()
+
+
+def test_the_link_follows_the_videos(make_tree, tmp_path):
+    root = make_tree(SMALL)
+    prepare_dataset('hmdb51', root, tmp_path / 'out', open_videos=False)
+    root = root.rename(tmp_path / 'moved')
+    prepare_dataset('hmdb51', root, tmp_path / 'out', open_videos=False)
+    assert (tmp_path / 'out/videos/walk/a.avi').read_bytes() == b'a'
 
 
 def test_out_folder_with_other_videos(make_tree, tmp_path):

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from fsar_llava.datasets.preparation import prepare_dataset
 from fsar_llava.datasets.splits import load_split, split_names
 from tests.conftest import load_tool
-from tests.test_configs import CONFIGS, TINY_LLAVA
+from tests.miniature import miniature, small_frames
+from tests.test_configs import CONFIGS
 
 NAME = re.compile(
     r'(?P<method>.+)_5way-(?P<shots>[15])shot_(?P<dataset>hmdb51|ucf101|kinetics100|ssv2-small|ssv2-full)'
@@ -96,51 +97,6 @@ def test_data_root_is_set_in_one_place(monkeypatch):
     text = json.dumps(cfg.to_dict())
     assert 'data/ssv2_small' not in text
     assert text.count('/elsewhere/ssv2_small') >= 7
-
-
-# The sizes of each kind of model, and what they become.
-RESNET = dict(in_channels={2048: 512}, channels={2048: 512}, out_channels={1152: 16}, depth={50: 18})
-CLIP = dict(channels={512: 32}, num_heads={8: 4}, ffn_channels={2048: 64}, adapter_channels={192: 16})
-LLAVA = dict(in_channels={4096: 32}, channels={512: 16}, num_heads={8: 2})
-
-
-def shrink(config: object, sizes: dict[str, dict[int, int]]) -> None:
-    """Exchange sizes, everywhere in a nested config, for small ones."""
-    for key, value in config.items() if isinstance(config, dict) else enumerate(config):
-        if isinstance(value, (dict, list)):
-            shrink(value, sizes)
-        elif isinstance(config, dict) and value in sizes.get(key, {}):
-            config[key] = sizes[key][value]
-
-
-def miniature(cfg: Config) -> ConfigDict:
-    """The model of a config, small, random, and without anything to download."""
-    model = cfg.model
-    if 'ResNet' in model.backbone.type:
-        shrink(model, RESNET)
-        model.backbone.pretrained = None
-    elif model.backbone.type == 'StoredTokens':
-        shrink(model, LLAVA)
-    elif model.backbone.type == 'VideoMLLMBackbone':
-        shrink(model, LLAVA)
-        architecture = dict(TINY_LLAVA, vision=dict(TINY_LLAVA['vision'], image_size=32, patch_size=8))
-        model.backbone.update(model=None, architecture=architecture, layer=2, dtype='float32')
-    else:
-        shrink(model, CLIP)
-        model.backbone.update(model=None, architecture='tiny')
-        if 'text_encoder' in model.get('neck', {}):
-            model.neck.text_encoder.update(model=None, architecture='tiny')
-    return model
-
-
-def small_frames(cfg: Config, size: int) -> None:
-    for steps in pipelines(cfg).values():
-        for step in steps:
-            for key, value in dict(scale={(-1, 256): (-1, size), (224, 224): (size, size)}).items():
-                if key in step:
-                    step[key] = value[tuple(step[key])]
-            for key in {'crop_size', 'size'} & set(step):
-                step[key] = size
 
 
 @pytest.fixture(scope='module')

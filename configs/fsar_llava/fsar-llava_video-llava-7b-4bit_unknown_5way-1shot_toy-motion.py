@@ -2,4 +2,4 @@
 #   python tools/train.py configs/fsar_llava/fsar-llava_video-llava-7b-4bit_unknown_5way-1shot_toy-motion.py
 _base_ = './fsar-llava_video-llava-7b_unknown_5way-1shot_toy-motion.py'
 
-model = dict(backbone=dict(quantization='4bit'))
+model = dict(backbone=dict(quantization='4bit', max_batch_size=2))

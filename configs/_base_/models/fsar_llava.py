@@ -20,6 +20,8 @@ model = dict(
         grid=4,
         text_span='prompt+assistant',
         dtype='bfloat16',
+        # Videos at a time: bounds the memory for keys and values, about half a GB a video at layer 16.
+        max_batch_size=8,
     ),
     neck=dict(type='MultimodalFeatureEnhancement', in_channels=4096, channels=channels, num_heads=8, num_frames=8),
     cls_head=dict(

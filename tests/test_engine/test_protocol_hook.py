@@ -9,7 +9,9 @@ from mmengine.runner import Runner
 
 from fsar_llava.datasets.splits import load_split
 from fsar_llava.engine.hooks.protocol_hook import META_KEY, ProtocolHook
-from tests.test_configs import CONFIGS, shrink
+from tests.test_configs import LEAVES, shrink
+
+NAME = 'fsar-llava_tiny_unknown_5way-1shot_toy-motion'
 
 
 def dataset(name, part):
@@ -95,7 +97,7 @@ def test_kinetics_pretraining_is_marked(options, marked):
 
 def test_in_a_real_run(data_root, tmp_path):
     def runner(**options):
-        cfg = shrink(Config.fromfile(CONFIGS / 'fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py'))
+        cfg = shrink(Config.fromfile(LEAVES[NAME]), NAME)
         cfg.work_dir = str(tmp_path)
         cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'ProtocolHook'] + [
             dict(type='ProtocolHook')

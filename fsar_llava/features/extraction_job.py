@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .fingerprint import Fingerprint
 from .token_store import TokenStore
 
-if TYPE_CHECKING:
-    from fsar_llava.datasets import EpisodicDataset
+
+class NamedVideos(Protocol):
+    """What is needed of a dataset; :class:`EpisodicDataset` has it."""
+
+    dataset: object
+    video_names: Sequence[str]
+    video_labels: Sequence[int]
+    class_names: Mapping[int, str]
+
+    def load_video(self, index: int) -> dict:
+        """One video as its pipeline packs it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class ExtractionJob:
     video: str
     path: str
     prompts: tuple[str, ...]
-    dataset: EpisodicDataset
+    dataset: NamedVideos
     index: int
 
     def is_done(self, store: TokenStore) -> bool:
@@ -37,9 +46,7 @@ class ExtractionJob:
         return entry is not None and set(self.prompts) <= set(entry.textual) and entry.fingerprint.matches(self.path)
 
 
-def make_jobs(
-    datasets: Sequence[EpisodicDataset], prompts_of_class: Callable[[str], Iterable[str]]
-) -> list[ExtractionJob]:
+def make_jobs(datasets: Sequence[NamedVideos], prompts_of_class: Callable[[str], Iterable[str]]) -> list[ExtractionJob]:
     """The videos of some datasets, each once.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from mmengine.dataset import pseudo_collate
@@ -26,6 +25,7 @@ from fsar_llava.structures import VideoFeatures
 from .episode_plan import EpisodePlan
 from .episode_scorer import EpisodeScorer
 from .evaluation_setting import EvaluationSetting
+from .result_files import add_to_results, copy_for, write_overview
 from .settings_table import settings_table
 from .video_encoder import SingleVideos, encode_videos
 from .video_variants import VideoVariants
@@ -81,6 +81,7 @@ class FeatureBankLoop(BaseLoop):
         self.settings = [EvaluationSetting.from_config(setting, self.episodes.sampler) for setting in settings or ()]
         _check_names(self.settings)
         self._pipeline_checked = False
+        self._wall_time: dict[str, float] = {}
 
     def run(self) -> dict:
         """Encode, score, evaluate.
@@ -99,6 +100,7 @@ class FeatureBankLoop(BaseLoop):
         began = time.perf_counter()
         bank = self._encode(model, batches, variants)
         encoded = time.perf_counter()
+        self._wall_time = dict(encoding=encoded - began)
         metrics = self._evaluate(model.cls_head, bank, plans)
         self.runner.logger.info(
             f'Encoded {len(variants.rows_of_video)} videos ({len(variants)} with their roles and prompts) in '
@@ -167,19 +169,21 @@ class FeatureBankLoop(BaseLoop):
         """Metrics of all settings."""
         if not self.settings:
             return self._evaluate_plan(self.evaluator, head, bank, plans[0])
-        metrics, table = {}, {}
+        metrics, table, began = {}, {}, time.perf_counter()
         for setting, plan in zip(self.settings, plans):
-            evaluator = _copy_for(self.evaluator, setting.name)
+            evaluator = copy_for(self.evaluator, setting.name)
             found = self._evaluate_plan(evaluator, setting.head_like(head, bank.visual.device), bank, plan)
             metrics = metrics or dict(found)
             metrics.update({f'{setting.name}/{name}': value for name, value in found.items()})
             table[setting.name] = found
         self.runner.logger.info(f'\n{settings_table(table)}')
+        write_overview(self.evaluator, table, dict(self._wall_time, scoring=time.perf_counter() - began))
         return metrics
 
     @torch.no_grad()
     def _evaluate_plan(self, evaluator: Evaluator, head: PrototypeHead, bank: VideoFeatures, plan: EpisodePlan) -> dict:
         """Metrics of one setting; the evaluator gets a rank's results as mmengine's samplers would deal them out."""
+        began = time.perf_counter()
         with autocast(enabled=self.fp16):
             logits = EpisodeScorer(head, bank, self.episode_batch_size).logits(plan)
         rank, world_size = get_rank(), get_world_size()
@@ -188,7 +192,9 @@ class FeatureBankLoop(BaseLoop):
         for begin in range(0, share, 1024):
             numbers = mine[begin : begin + 1024]
             evaluator.process(data_samples=head.results(logits[numbers], plan.select(numbers)))
-        return evaluator.evaluate(len(plan))
+        metrics = evaluator.evaluate(len(plan))
+        add_to_results(evaluator, dict(wall_time=dict(self._wall_time, scoring=time.perf_counter() - began)))
+        return metrics
 
     def _check_episodes(self) -> None:
         for name, wanted in (('dataset', EpisodicDataset), ('sampler', EpisodicSampler)):
@@ -212,15 +218,3 @@ def _check_names(settings: Sequence[EvaluationSetting]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f'Several settings of the feature bank are called {twice}; give each a name of its own.')
-
-
-def _copy_for(evaluator: Evaluator, name: str) -> Evaluator:
-    """A fresh evaluator whose files carry the name of a setting."""
-    fresh = copy.deepcopy(evaluator)
-    for metric in fresh.metrics:
-        metric.results.clear()
-        for attribute in ('out_file', 'out_file_path'):
-            if getattr(metric, attribute, None) is not None:
-                path = Path(getattr(metric, attribute))
-                setattr(metric, attribute, str(path.with_name(f'{path.stem}_{name}{path.suffix}')))
-    return fresh

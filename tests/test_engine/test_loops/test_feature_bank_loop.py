@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
-from tests.test_configs import LEAVES
+from tests.conftest import REPOSITORY
+from tests.test_configs import CONFIGS, LEAVES, shrink
 
-OTAM_2D = 'otam/otam_resnet18_5way-1shot_toy-motion.py'
+OTAM = 'otam/otam_resnet18_5way-1shot_toy-motion.py'
+KNOWN = 'fsar_llava/fsar-llava_tiny_known_5way-1shot_toy-motion.py'
+QUICK = (
+    OTAM,
+    KNOWN,
+    'otam/otam_slowonly-r50_5way-1shot_toy-motion.py',
+    'protonet/protonet_resnet18_5way-1shot_toy-motion.py',
+    'fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py',
+    'fsar_llava/fsar-llava_tiny_unknown_5way-5shot_toy-motion.py',
+    'clip_fsar/clip-fsar_clip-vit-b16_5way-1shot_toy-motion.py',
+)
 
 
 def assert_equal_results(one: list[dict], other: list[dict]) -> None:
@@ -21,10 +38,120 @@ def assert_equal_results(one: list[dict], other: list[dict]) -> None:
         torch.testing.assert_close(mine['pred_scores'], theirs['pred_scores'], atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize('leaf', LEAVES)
+def test_quick_configs_exist() -> None:
+    assert set(QUICK) <= set(LEAVES)
+
+
+@pytest.mark.parametrize(
+    'leaf', [leaf if leaf in QUICK else pytest.param(leaf, marks=pytest.mark.slow) for leaf in LEAVES]
+)
 def test_equal_to_the_loop_over_episodes(run_test: Callable[..., dict], leaf: str) -> None:
     one = run_test(leaf)
-    other = run_test(leaf, type='FeatureBankTestLoop', video_batch_size=3, episode_batch_size=3)
+    other = run_test(leaf, type='FeatureBankTestLoop', video_batch_size=3, episode_batch_size=2)
     assert_equal_results(one['kept/results'], other['kept/results'])
     scores = torch.stack([result['pred_scores'] for result in one['kept/results']])
     assert float(scores.std()) > 1e-5
+
+
+def test_each_video_is_encoded_once(run_test: Callable[..., dict], monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsar_llava.models.backbones.frozen_video_llava import FrozenVideoLlava
+
+    seen = []
+    run_videos = FrozenVideoLlava._run_videos
+    monkeypatch.setattr(
+        FrozenVideoLlava,
+        '_run_videos',
+        lambda self, model, pixels: seen.append(len(pixels)) or run_videos(self, model, pixels),
+    )
+
+    def many_episodes(cfg: Config) -> None:
+        cfg.test_dataloader.dataset.num_episodes = 40
+
+    results = run_test(KNOWN, many_episodes, type='FeatureBankTestLoop')['kept/results']
+    assert len(results) == 40
+    assert sum(seen) == 30  # five classes of six videos, whatever the episodes ask about them
+
+
+def test_settings_equal_runs_of_their_own(run_test: Callable[..., dict]) -> None:
+    matching = dict(type='BiMHM', reduction='sum')
+    settings = [dict(), dict(num_ways=4, num_shots=2, name='wide'), dict(matching=matching, temperature=0.5)]
+    together = run_test(OTAM, type='FeatureBankTestLoop', settings=settings)
+
+    def wide(cfg: Config) -> None:
+        cfg.test_dataloader.sampler.update(num_ways=4, num_shots=2)
+
+    def other_metric(cfg: Config) -> None:
+        cfg.model.cls_head.matching, cfg.model.cls_head.temperature = matching, 0.5
+
+    plain = run_test(OTAM)['kept/results']
+    assert_equal_results(together['kept/results'], plain)
+    assert_equal_results(together['3way-1shot/kept/results'], plain)
+    assert_equal_results(together['wide/kept/results'], run_test(OTAM, wide)['kept/results'])
+    alone = run_test(OTAM, other_metric)['kept/results']
+    assert_equal_results(together['3way-1shot_BiMHM_0.5/kept/results'], alone)
+
+
+def test_files_of_settings(run_test: Callable[..., dict], tmp_path: Path) -> None:
+    def write(cfg: Config) -> None:
+        cfg.test_evaluator = dict(type='FewShotMetric', out_file=str(tmp_path / 'result.json'))
+
+    metrics = run_test(OTAM, write, type='FeatureBankTestLoop', settings=[dict(name='a'), dict(num_shots=2, name='b')])
+    assert metrics['few_shot/acc'] == metrics['a/few_shot/acc']
+    overview = json.loads((tmp_path / 'result.json').read_text())
+    for name in 'ab':
+        result = json.loads((tmp_path / f'result_{name}.json').read_text())
+        assert result['acc'] == metrics[f'{name}/few_shot/acc'] == overview['settings'][name]['few_shot/acc']
+        assert result['wall_time'].keys() == {'encoding', 'scoring'}
+        assert {'per_class', 'episode_hash', 'list_hash', 'versions', 'ci95'} <= result.keys()
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [([dict(shots=5)], r"unknown keys \['shots'\]"), ([dict(name='a'), dict(name='a')], r"called \['a'\]")],
+)
+def test_wrong_settings(run_test: Callable[..., dict], settings: list[dict], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_test(OTAM, type='FeatureBankTestLoop', settings=settings)
+
+
+@pytest.mark.parametrize(
+    'step', [dict(type='Flip', flip_ratio=0.5), dict(type='RandomCrop', size=24)], ids=['Flip', 'RandomCrop']
+)
+def test_random_pipelines_are_refused(run_test: Callable[..., dict], step: dict) -> None:
+    def insert(cfg: Config) -> None:
+        cfg.test_dataloader.dataset.dataset.pipeline.insert(-2, step)
+
+    with pytest.raises(ValueError, match=f'The pipeline is random: {step["type"]}'):
+        run_test(OTAM, insert, type='FeatureBankTestLoop')
+
+
+def test_random_sampling_is_refused(run_test: Callable[..., dict]) -> None:
+    def sample_randomly(cfg: Config) -> None:
+        [sample] = [step for step in cfg.test_dataloader.dataset.dataset.pipeline if step.type == 'SampleFrames']
+        sample.test_mode = False
+
+    with pytest.raises(ValueError, match=r'The pipeline is random: SampleFrames.*test_mode is False'):
+        run_test(OTAM, sample_randomly, type='FeatureBankTestLoop')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('leaf', [OTAM, KNOWN])
+def test_one_and_three_processes_write_the_same_result(leaf: str, data_root: Path, tmp_path: Path) -> None:
+    cfg = shrink(Config.fromfile(CONFIGS / leaf))
+    cfg.custom_imports.imports = ['fsar_llava', 'fsar_llava.engine.loops']
+    cfg.test_cfg = dict(type='FeatureBankTestLoop', video_batch_size=4, episode_batch_size=3)
+    cfg.test_dataloader.dataset.num_episodes = 20
+    cfg.randomness = dict(seed=0)
+    cfg.dump(tmp_path / 'config.py')
+    results = []
+    for count in (1, 3):
+        launch = ['-m', 'torch.distributed.run', f'--nproc_per_node={count}', '--standalone'] if count > 1 else []
+        command = [sys.executable, *launch, str(REPOSITORY / 'tools/test.py'), str(tmp_path / 'config.py'), 'none']
+        command += ['--work-dir', str(tmp_path / str(count))] + ['--launcher=pytorch'] * (count > 1)
+        environment = dict(os.environ, OMP_NUM_THREADS='1')
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        result = json.loads((tmp_path / str(count) / 'few_shot_result.json').read_text())
+        results.append({key: value for key, value in result.items() if key not in ('wall_time', 'date')})
+    assert results[0] == results[1]
+    assert results[0]['episodes'] == 20

@@ -77,7 +77,7 @@ class Miniature:
 
     @torch.inference_mode()
     def visual_tokens(self, frames: np.ndarray, *, batch_size: int = 32) -> dict[str, Tensor]:
-        """Mean patch token of every frame ``[V, T, D]``: of the tower, and after every decoder block."""
+        """Mean patch token of every frame ``[V, T, D]``: of the tower, as projected, and after every decoder block."""
         parts: dict[str, list[Tensor]] = {}
         for i in range(0, len(frames), batch_size):
             pixels = to_pixels(frames[i : i + batch_size]).to(self.model.dtype)
@@ -86,12 +86,10 @@ class Miniature:
                 **batch, pixel_values_videos=pixels, output_hidden_states=True, use_cache=False, return_dict=True
             )
             video = batch['input_ids'][0] == self.model.config.video_token_id
-            layers = {f'layer {k}': h[:, video] for k, h in enumerate(out.hidden_states)}
-            layers['layer 0'], layers['tower'] = None, out.hidden_states[0][:, video]
-            for name, h in layers.items():
-                if h is not None:
-                    by_patch = rearrange(h.float(), 'v (t p) d -> v t p d', t=FRAMES)[:, :, 1:]
-                    parts.setdefault(name, []).append(by_patch.mean(2))
+            names = ['tower', *(f'layer {k}' for k in range(1, len(out.hidden_states)))]
+            for name, hidden in zip(names, out.hidden_states):
+                by_patch = rearrange(hidden[:, video].float(), 'v (t p) d -> v t p d', t=FRAMES)[:, :, 1:]
+                parts.setdefault(name, []).append(by_patch.mean(2))
         return {name: torch.cat(part) for name, part in parts.items()}
 
 
@@ -173,29 +171,41 @@ def training_free(miniature: Miniature, split: str, *, per_class: int, episodes:
     return table
 
 
+def tables(report: dict) -> str:
+    """Both tables in Markdown."""
+    answers, layers = report['answers'], report['training_free_5way_1shot']
+    kinds = [kind for kind in answers['known'] if kind != 'clips']
+    metrics = list(layers['tower'])
+    lines = [_row('clips of', *kinds), _row(*['---'] * (1 + len(kinds)))]
+    lines += [_row(group, *(row[kind] for kind in kinds)) for group, row in answers.items()]
+    lines += ['', _row('tokens of', *metrics), _row(*['---'] * (1 + len(metrics)))]
+    lines += [_row(name, *(f'{layers[name][metric][0]:.1f}' for metric in metrics)) for name in sorted(layers)]
+    return '\n'.join(lines)
+
+
+def _row(*cells: object) -> str:
+    return '| ' + ' | '.join(str(cell) for cell in cells) + ' |'
+
+
 def main() -> None:
     """Ask, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--weights', type=Path, default=Path(__file__).parent / 'weights')
-    parser.add_argument('--clips', type=int, default=400, help='fresh clips of each group')
-    parser.add_argument(
-        '--per-class', type=int, default=30, help='videos of each meta-val class for the training-free table'
-    )
+    parser.add_argument('--clips', type=int, default=200, help='fresh clips of each group')
+    parser.add_argument('--per-class', type=int, default=30, help='videos of a class in the training-free table')
     parser.add_argument('--episodes', type=int, default=2000)
     parser.add_argument('--split', default='val', choices=['val', 'test'], help='split of the training-free table')
     parser.add_argument('--threads', type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     miniature = Miniature(args.weights)
-    report = {'answers': {}}
+    answers = {}
     for seed, (name, group) in enumerate(GROUPS.items()):
-        report['answers'][name] = ask(miniature, group, args.clips, seed)
-        print(name, report['answers'][name], flush=True)
-    report['training_free_5way_1shot'] = training_free(
-        miniature, args.split, per_class=args.per_class, episodes=args.episodes
-    )
-    for layer, row in report['training_free_5way_1shot'].items():
-        print(layer, {k: v[0] for k, v in row.items()}, flush=True)
+        answers[name] = ask(miniature, group, args.clips, seed)
+        print(name, answers[name], flush=True)
+    layers = training_free(miniature, args.split, per_class=args.per_class, episodes=args.episodes)
+    report = {'answers': answers, 'training_free_split': args.split, 'training_free_5way_1shot': layers}
+    print(tables(report))
     file = args.weights / 'metrics.json'
     known = json.loads(file.read_text()) if file.exists() else {}
     file.write_text(json.dumps(known | report, indent=2) + '\n')

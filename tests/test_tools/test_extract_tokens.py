@@ -22,10 +22,11 @@ from fsar_llava.features import TokenStore, TokenStoreMismatchError
 from fsar_llava.features.store_care import verify
 from fsar_llava.models.prompts import PROMPT_SETS
 from tests.conftest import REPOSITORY, load_tool
-from tests.test_configs import CONFIGS, shrink
+from tests.test_configs import LEAVES, shrink
 from tests.test_features.plain_configs import plain_configs  # noqa: F401
 
-CONFIG = str(CONFIGS / 'fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py')
+NAME = 'fsar-llava_tiny_unknown_5way-1shot_toy-motion'
+CONFIG = str(LEAVES[NAME])
 main = load_tool('tools/extract_tokens.py').main
 VIDEOS = 120
 
@@ -84,7 +85,7 @@ def test_all_videos_of_all_splits_are_there(extracted: Path) -> None:
 
 
 def test_tokens_are_those_of_the_backbone(extracted: Path, data_root: Path, tmp_path: Path) -> None:
-    runner, _ = run(shrink(Config.fromfile(CONFIG)), tmp_path)
+    runner, _ = run(shrink(Config.fromfile(CONFIG), NAME), tmp_path)
     dataset, store = runner.test_dataloader.dataset, TokenStore(extracted)
     for index in (0, 7):
         inputs = runner.model.data_preprocessor(
@@ -98,8 +99,8 @@ def test_tokens_are_those_of_the_backbone(extracted: Path, data_root: Path, tmp_
 
 @pytest.mark.parametrize('loop', ['TestLoop', 'FeatureBankTestLoop'])
 def test_testing_from_tokens_and_from_videos_agree(extracted: Path, data_root: Path, tmp_path: Path, loop: str) -> None:
-    live = shrink(Config.fromfile(CONFIG))
-    stored = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    live = shrink(Config.fromfile(CONFIG), NAME)
+    stored = use_store(shrink(Config.fromfile(CONFIG), NAME), extracted)
     stored.test_cfg = dict(type=loop)
     live_runner, live_metrics = run(live, tmp_path / 'live')
     stored_runner, stored_metrics = run(stored, tmp_path / 'stored')
@@ -108,10 +109,10 @@ def test_testing_from_tokens_and_from_videos_agree(extracted: Path, data_root: P
 
 
 def test_a_checkpoint_trained_from_tokens_tests_on_videos(extracted: Path, data_root: Path, tmp_path: Path) -> None:
-    stored = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    stored = use_store(shrink(Config.fromfile(CONFIG), NAME), extracted)
     stored.val_cfg = dict(type='FeatureBankValLoop')
     _, from_tokens = run(stored, tmp_path / 'stored', train=True)
-    live = shrink(Config.fromfile(CONFIG))
+    live = shrink(Config.fromfile(CONFIG), NAME)
     live.load_from = str(next((tmp_path / 'stored').glob('epoch_*.pth')))
     _, from_videos = run(live, tmp_path / 'live')
     assert from_tokens == from_videos
@@ -119,7 +120,7 @@ def test_a_checkpoint_trained_from_tokens_tests_on_videos(extracted: Path, data_
 
 @pytest.mark.slow
 def test_neither_decoder_nor_mllm_is_imported(extracted: Path, data_root: Path, tmp_path: Path) -> None:
-    cfg = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    cfg = use_store(shrink(Config.fromfile(CONFIG), NAME), extracted)
     cfg.work_dir = str(tmp_path)
     cfg.custom_imports.imports.append('fsar_llava.engine.loops')
     cfg.val_cfg = dict(type='FeatureBankValLoop')
@@ -137,14 +138,14 @@ def test_neither_decoder_nor_mllm_is_imported(extracted: Path, data_root: Path, 
 
 
 def test_a_prompt_that_was_not_extracted_is_refused(extracted: Path, data_root: Path, tmp_path: Path) -> None:
-    cfg = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    cfg = use_store(shrink(Config.fromfile(CONFIG), NAME), extracted)
     cfg.model.prompts = 'known'
     with pytest.raises(KeyError, match='was not extracted with the prompt'):
         run(cfg, tmp_path)
 
 
 def test_other_expectations_are_refused(extracted: Path, data_root: Path, tmp_path: Path) -> None:
-    cfg = use_store(shrink(Config.fromfile(CONFIG)), extracted)
+    cfg = use_store(shrink(Config.fromfile(CONFIG), NAME), extracted)
     cfg.test_dataloader.dataset.dataset.pipeline[0].expect = dict(backbone=dict(layer=3))
     with pytest.raises(TokenStoreMismatchError, match=r'backbone\.layer: store 2, config 3'):
         run(cfg, tmp_path)
@@ -227,7 +228,7 @@ def test_a_replaced_and_a_broken_video(
     assert [entry.video for entry in tokens.superseded] == [names[0]]
 
     (videos / names[1]).write_bytes(b'replaced')
-    cfg = use_store(shrink(Config.fromfile(CONFIG)), store)
+    cfg = use_store(shrink(Config.fromfile(CONFIG), NAME), store)
     with pytest.raises(RuntimeError, match=r'was replaced after its tokens were extracted'):
         run(cfg, tmp_path / 'run')
 

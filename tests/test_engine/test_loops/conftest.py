@@ -13,7 +13,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
 import fsar_llava.engine.loops  # noqa: F401
-from tests.test_configs import CONFIGS, shrink
+from tests.test_configs import LEAVES, shrink
 from tests.test_features.plain_configs import plain_configs  # noqa: F401
 
 EPISODES = 3
@@ -41,7 +41,7 @@ def run_test(data_root: Path, tmp_path: Path) -> Callable[..., dict]:
     def run(leaf: str, change: Callable[[Config], None] = lambda cfg: None, **test_cfg: object) -> dict:
         nonlocal count
         count += 1
-        cfg = shrink(Config.fromfile(CONFIGS / leaf))
+        cfg = shrink(Config.fromfile(LEAVES[leaf]), leaf)
         cfg.work_dir = str(tmp_path / str(count))
         cfg.experiment_name = f'{tmp_path.name}_{count}'
         cfg.log_level = 'ERROR'

@@ -14,18 +14,18 @@ import torch
 from mmengine.config import Config
 
 from tests.conftest import REPOSITORY
-from tests.test_configs import CONFIGS, LEAVES, shrink
+from tests.test_configs import LEAVES, shrink
 
-OTAM = 'otam/otam_resnet18_5way-1shot_toy-motion.py'
-KNOWN = 'fsar_llava/fsar-llava_tiny_known_5way-1shot_toy-motion.py'
+OTAM = 'otam_resnet18_5way-1shot_toy-motion'
+KNOWN = 'fsar-llava_tiny_known_5way-1shot_toy-motion'
 QUICK = (
     OTAM,
     KNOWN,
-    'otam/otam_slowonly-r50_5way-1shot_toy-motion.py',
-    'protonet/protonet_resnet18_5way-1shot_toy-motion.py',
-    'fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py',
-    'fsar_llava/fsar-llava_tiny_unknown_5way-5shot_toy-motion.py',
-    'clip_fsar/clip-fsar_clip-vit-b16_5way-1shot_toy-motion.py',
+    'otam_slowonly-r50_5way-1shot_toy-motion',
+    'protonet_resnet18_5way-1shot_toy-motion',
+    'fsar-llava_tiny_unknown_5way-1shot_toy-motion',
+    'fsar-llava_tiny_unknown_5way-5shot_toy-motion',
+    'clip-fsar_clip-vit-b16_5way-1shot_toy-motion',
 )
 
 
@@ -137,7 +137,7 @@ def test_random_sampling_is_refused(run_test: Callable[..., dict]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize('leaf', [OTAM, KNOWN])
 def test_one_and_three_processes_write_the_same_result(leaf: str, data_root: Path, tmp_path: Path) -> None:
-    cfg = shrink(Config.fromfile(CONFIGS / leaf))
+    cfg = shrink(Config.fromfile(LEAVES[leaf]), leaf)
     cfg.custom_imports.imports = ['fsar_llava', 'fsar_llava.engine.loops']
     cfg.test_cfg = dict(type='FeatureBankTestLoop', video_batch_size=4, episode_batch_size=3)
     cfg.test_dataloader.dataset.num_episodes = 20

@@ -1,4 +1,4 @@
-"""CLIP-FSAR's modulation; its merged prediction is tested with MA-FSAR's, its text loss with CLIP-M2DF's."""
+"""CLIP-FSAR's modulation; its merged prediction is tested with MA-FSAR's."""
 
 from __future__ import annotations
 

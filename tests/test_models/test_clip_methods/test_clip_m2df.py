@@ -1,27 +1,20 @@
-"""CLIP-M2DF's prompt selector, temporal contexts, fusion encoder, head and distillation."""
+"""CLIP-M2DF's prompt selector, temporal contexts, fusion encoder and head."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from mmaction.registry import MODELS
 
-from fsar_llava import VideoFeatures
 from fsar_llava.models.heads import MultiviewHead
-from fsar_llava.models.losses import MutualDistillation
 from fsar_llava.models.prototypes import (
     GlobalTemporalContext,
     LocalTemporalContext,
     MultimodalFusionEncoder,
     ProbabilityPromptSelector,
 )
-from fsar_llava.structures import EpisodeScores
 
-from .episodes import B, D, K, N, Q, T, episode_features
+from .episodes import B, D, K, N, Q, episode_features
 from .loops import array, cosine, fusion_layer, otam_distance, perturb, softmax
 
 
@@ -224,162 +217,3 @@ def test_other_metrics_ways_and_frames(matching):
     scores = head(matching=dict(type=matching)).eval().episode_scores(*episode_features(shape=(1, 6, 1, 5, 2, D)))
     assert scores.logits.shape == (1, 5, 6)
     assert torch.isfinite(scores.logits).all()
-
-
-# ---- mutual distillation --------------------------------------------------------------------------------------------
-def draw_parts(seed=0, scale=2.0):
-    generator = torch.Generator().manual_seed(seed)
-    names = ('local', 'global', 'text_local', 'text_global')
-    return {
-        name: (scale * torch.randn(B, 12, N, generator=generator, dtype=torch.float64)).requires_grad_()
-        for name in names
-    }
-
-
-def distillation(parts, direction='both', visual=True, textual=True):
-    """Plain loops over episodes and queries."""
-    value = {name: array(part) for name, part in parts.items()}
-    total = 0.0
-    for b in range(B):
-        sums = {'local': [0.0, 0.0], 'global': [0.0, 0.0]}
-        for q in range(value['local'].shape[1]):
-            p = {name: softmax(part[b, q]) for name, part in value.items()}
-            holds = []
-            if visual:
-                holds.append(max(p['local']) >= max(p['global']))
-            if textual:
-                holds.append(max(p['text_local']) >= max(p['text_global']))
-            for teacher, student, teaches in (('local', 'global', all(holds)), ('global', 'local', not any(holds))):
-                if not teaches or direction not in ('both', teacher):
-                    continue
-                weight = max(p[teacher]) + max(p[f'text_{teacher}'])
-                kl = sum(a * (math.log(a) - math.log(c)) for a, c in zip(p[teacher], p[student]))
-                sums[teacher][0] += weight * kl
-                sums[teacher][1] += weight
-        total += sum(s / w for s, w in sums.values() if w) / B
-    return total
-
-
-@pytest.mark.parametrize('direction', ['both', 'local', 'global'])
-@pytest.mark.parametrize(('visual', 'textual'), [(True, True), (True, False), (False, True), (False, False)])
-def test_distillation_equals_plain_loops(direction, visual, textual):
-    parts = draw_parts()
-    module = MutualDistillation(
-        direction=direction, visual_condition=visual, textual_condition=textual, loss_weight=0.7
-    )
-    loss = module(EpisodeScores(parts['local'], parts), None)['loss_distill']
-    expected = distillation(parts, direction, visual, textual)
-    assert expected > 0.01
-    assert float(loss.detach()) == pytest.approx(0.7 * expected, rel=1e-9)
-
-
-def one_sided(teacher):
-    """Scores in which one view is the more confident one for every query, or neither is for any."""
-    sharp, flat = torch.tensor([9.0, 0.0, 0.0]), torch.tensor([0.5, 0.0, 0.0])
-    local = dict(local=(sharp, sharp), neither=(sharp, flat)).get(teacher, (flat, flat))
-    other = dict(local=(flat, flat), neither=(flat, sharp)).get(teacher, (sharp, sharp))
-    values = dict(zip(('local', 'text_local', 'global', 'text_global'), (*local, *other)))
-    return {name: value.expand(B, Q, N).clone().requires_grad_() for name, value in values.items()}
-
-
-@pytest.mark.parametrize(
-    ('teacher', 'direction', 'positive'),
-    [
-        ('local', 'both', True),
-        ('local', 'global', False),
-        ('global', 'both', True),
-        ('global', 'local', False),
-        ('neither', 'both', False),
-    ],
-)
-def test_where_nothing_qualifies_the_loss_is_zero_and_finite(teacher, direction, positive):
-    parts = one_sided(teacher)
-    loss = MutualDistillation(direction=direction)(EpisodeScores(parts['local'], parts), None)['loss_distill']
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert (float(loss) > 0.1) if positive else (float(loss) == 0)
-    gradients = {name: part.grad for name, part in parts.items() if part.grad is not None}
-    assert all(torch.isfinite(grad).all() for grad in gradients.values())
-    student = dict(local='global').get(teacher, 'local')
-    assert {name for name, grad in gradients.items() if grad.any()} == ({student} if positive else set())
-
-
-def test_distillation_stays_finite_where_the_student_excludes_the_answer():
-    parts = one_sided('local')
-    parts['local'] = parts['local'].detach() * 1e4
-    parts['global'] = (-parts['global'].detach() * 100).requires_grad_()
-    loss = MutualDistillation(visual_condition=False)(EpisodeScores(parts['local'], parts), None)['loss_distill']
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert torch.isfinite(parts['global'].grad).all()
-
-
-def test_distillation_needs_two_views():
-    with pytest.raises(KeyError, match='MultiviewHead'):
-        MutualDistillation()(EpisodeScores(torch.zeros(1, 2, 3)), None)
-    with pytest.raises(ValueError, match=r"direction must be one of .* 'up'"):
-        MutualDistillation(direction='up')
-
-
-# ---- classification by text -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize('top', [None, 1, 2, 8])
-def test_class_text_logits_equal_plain_loops(top):
-    encoder = dict(type='CLIPTextEncoder', architecture='tiny')
-    neck = MODELS.build(
-        dict(type='ClassTextSupervision', text_encoder=encoder, classes=['run', 'jump'], scale=3.0, top_frames=top)
-    )
-    visual = torch.randn(4, T, 32, dtype=torch.float64)
-    texts = array(neck.text_encoder(['a photo of run', 'a photo of jump']))
-    found = neck.logits(visual)
-    for v in range(4):
-        frames = array(visual[v])
-        for c in range(2):
-            nearest = sorted((cosine(frame, texts[c]) for frame in frames), reverse=True)[:top]
-            expected = cosine(frames.mean(0), texts[c]) if top is None else np.mean(nearest)
-            assert float(found[v, c]) == pytest.approx(3 * expected, rel=1e-5)
-
-
-def test_class_text_supervision_is_for_training_only(tmp_path):
-    from tests.factories import episode_samples
-
-    samples = episode_samples(2, 1, 1)
-    (tmp_path / 'classes.txt').write_text('class 0\nclass 1\n\nclass 2\n')
-    encoder = dict(type='CLIPTextEncoder', architecture='tiny')
-    build = dict(type='ClassTextSupervision', text_encoder=encoder, classes=str(tmp_path / 'classes.txt'))
-    neck, features = MODELS.build(build), VideoFeatures(torch.randn(4, T, 32))
-    same, losses = neck.train()(features, samples)
-    assert same is features
-    labels = torch.tensor([0, 1, 0, 1])
-    expected = F.cross_entropy(neck.logits(features.visual), labels)
-    torch.testing.assert_close(losses['loss_class_text'], expected)
-    assert neck.eval()(features, samples) == (features, {})
-    assert MODELS.build(dict(build, loss_weight=0)).train()(features, samples) == (features, {})
-    with pytest.raises(ValueError, match="'class 1', which is not among the 1 classes"):
-        MODELS.build(dict(build, classes=['class 0'])).train()(features, samples)
-
-
-@pytest.mark.parametrize(
-    ('classes', 'error', 'message'),
-    [
-        ([], ValueError, 'got 0'),
-        (['a', 'a'], ValueError, 'got 2'),
-        ('no.txt', FileNotFoundError, r"file 'no\.txt'"),
-    ],
-)
-def test_bad_class_lists(classes, error, message):
-    encoder = dict(type='CLIPTextEncoder', architecture='tiny')
-    neck = MODELS.build(dict(type='ClassTextSupervision', text_encoder=encoder, classes=classes))
-    with pytest.raises(error, match=message):
-        neck.train()(VideoFeatures(torch.randn(1, T, 32)), [])
-
-
-def test_classes_of_the_training_list(tmp_path):
-    listing = tmp_path / 'train.txt'
-    listing.write_text('a b/0.mp4\t2\nc/1.mp4\t0\na b/1.mp4\t2\n')
-    encoder = dict(type='CLIPTextEncoder', architecture='tiny')
-    build = dict(type='ClassTextSupervision', text_encoder=encoder, ann_file=str(listing), delimiter='\t')
-    assert list(MODELS.build(dict(build, classes=['c', 'd', 'a b'])).classes) == ['c', 'a b']
-    with pytest.raises(ValueError, match="label '2', but the labels of 2 classes"):
-        _ = MODELS.build(dict(build, classes=['c', 'd'])).classes
-    with pytest.raises(ValueError, match='its delimiter'):
-        _ = MODELS.build(dict(build, classes=['c', 'd', 'a b'], delimiter=',')).classes

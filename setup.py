@@ -43,7 +43,7 @@ setup(
     ],
     python_requires='>=3.10,<3.14',
     packages=find_packages(include=['fsar_llava', 'fsar_llava.*']),
-    package_data={'fsar_llava': ['py.typed']},
+    package_data={'fsar_llava': ['py.typed', 'datasets/splits/*.json']},
     cmdclass={'build_py': BuildWithConfigs},
     zip_safe=False,
     # mmcv or mmcv-lite is needed as well. It is no requirement here, because the two install into the same folder and

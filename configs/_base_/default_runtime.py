@@ -16,6 +16,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='BackboneIdentityHook', strict=True),
     dict(type='ProgressBarHook'),
+    dict(type='ProtocolHook'),
 ]
 
 env_cfg = dict(

@@ -112,6 +112,7 @@ class FewShotMetric(BaseMetric):
             distinct_episodes=len({result.digest for result in results}),
             episode_hash=sha256('\n'.join(result.digest for result in results).encode()).hexdigest(),
             list_hash=(self.dataset_meta or {}).get('list_hash'),
+            notes=list((self.dataset_meta or {}).get('notes', [])),
             per_class=[
                 dict(name=name, label=label, queries=int(row.sum()), acc=100 * int(row[i]) / max(int(row.sum()), 1))
                 for i, ((label, name), row) in enumerate(zip(names.items(), counts))

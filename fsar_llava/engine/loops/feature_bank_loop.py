@@ -107,6 +107,7 @@ class FeatureBankLoop(BaseLoop):
             f'{encoded - began:.1f} s; scored {sum(map(len, plans))} episodes in {time.perf_counter() - encoded:.1f} s.'
         )
         self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
+        self.dataloader = self.episodes
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -24,10 +26,16 @@ def load_tool(path: str) -> ModuleType:
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _surroundings() -> None:
-    """The registries' scope, as a runner sets it; one thread, since small tensors are slower on many."""
+def _surroundings() -> Iterator[None]:
+    """The registries' scope, as a runner sets it; one thread, since small tensors are slower on many.
+
+    A runner writes its config out eight times and takes a second each to format it: that it can be read back is enough.
+    """
     init_default_scope('mmaction')
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (ast.parse(text) and text, True))
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -52,6 +52,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
                 f'--show and --show-dir need default_hooks.visualization in {args.config}; '
                 "set visualization=dict(type='EpisodeVisualizationHook')."
             )
+        # Pictures need the frames of whole episodes, which the feature bank never has together.
+        cfg.test_cfg = dict(type='TestLoop')
         cfg.default_hooks.visualization.update(
             enable=True, show=args.show, wait_time=args.wait_time, out_dir=args.show_dir, interval=args.interval
         )

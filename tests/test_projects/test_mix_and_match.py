@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from pathlib import Path
 
@@ -14,12 +13,6 @@ from mmengine.runner import Runner
 PROJECT = Path(__file__).parents[2] / 'projects' / 'mix_and_match'
 FEW_SHOT = sorted(path.stem for path in (PROJECT / 'configs').glob('*.py') if '-head' not in path.stem)
 ORDINARY = sorted(path.stem for path in (PROJECT / 'configs').glob('*-head.py'))
-
-
-@pytest.fixture(autouse=True)
-def _plain_config_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runner writes its config out eight times, a second each to format it. That it can be read back is enough."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (ast.parse(text) and text, True))
 
 
 def load(name: str, work_dir: Path) -> Config:

@@ -28,6 +28,7 @@ SMALL = [
     *('train_dataloader.dataset.num_episodes=4', 'train_dataloader.batch_size=2'),
     *('val_dataloader.dataset.num_episodes=4', 'test_dataloader.dataset.num_episodes=9'),
     'train_cfg.max_epochs=2',
+    *('val_cfg.type=ValLoop', 'test_cfg.type=TestLoop'),
 ]
 SEEN: list[str] = []
 
@@ -118,6 +119,15 @@ def test_best_checkpoint_round_trip(trained, tmp_path):
     assert rescored['few_shot/ci95'] == result['ci95']
     hits = [float((p['pred_scores'].argmax(-1) == p['gt_label']).float().mean()) for p in predictions]
     assert result['acc'] == pytest.approx(100 * sum(hits) / 9)
+
+
+def test_feature_bank_gives_the_result_of_the_standard_loop(trained, tmp_path):
+    results = [
+        evaluate(best(trained[0]), tmp_path / loop, f'test_cfg.type={loop}')
+        for loop in ('TestLoop', 'FeatureBankTestLoop')
+    ]
+    for key in ('acc', 'ci95', 'episode_acc', 'episode_hash', 'list_hash', 'confusion'):
+        assert results[0][key] == results[1][key]
 
 
 def test_resumed_training_sees_the_same_episodes(trained, tmp_path):

@@ -52,7 +52,7 @@ val_dataloader = dict(
     collate_fn=dict(type='repeat_pseudo_collate'),
     dataset=dict(
         type='EpisodicDataset',
-        num_episodes=100,
+        num_episodes=1000,
         classes=f'{data_root}/classes.txt',
         dataset=dict(
             type='VideoDataset',
@@ -72,7 +72,7 @@ test_dataloader = dict(
     collate_fn=dict(type='repeat_pseudo_collate'),
     dataset=dict(
         type='EpisodicDataset',
-        num_episodes=600,
+        num_episodes=10000,
         classes=f'{data_root}/classes.txt',
         dataset=dict(
             type='VideoDataset',

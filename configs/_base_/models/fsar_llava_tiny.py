@@ -23,6 +23,8 @@ model = dict(
             seed=0,
         ),
         layer=2,
+        # The tokenizer of a random model knows bytes only; the last token has seen them all.
+        text_span='last',
         dtype='float32',
     ),
     neck=dict(in_channels=128, channels=64, num_heads=4),

@@ -1,7 +1,8 @@
 # Whole models that start from pretrained weights: Adam at a small rate, a step for every 8 batches of the dataloader.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+# Every video is encoded once; ValLoop and TestLoop give the same numbers episode by episode.
+val_cfg = dict(type='FeatureBankValLoop')
+test_cfg = dict(type='FeatureBankTestLoop')
 
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,8 +1,9 @@
 # The schedule of FSAR-LLaVA on real data. A reconstruction: the paper's optimiser settings are not available to us.
 # 10 epochs of 1,000 episodes, 8 episodes a step.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+# Every video is encoded once; ValLoop and TestLoop give the same numbers episode by episode.
+val_cfg = dict(type='FeatureBankValLoop')
+test_cfg = dict(type='FeatureBankTestLoop')
 
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,7 +1,8 @@
 # A short schedule for the generated videos: 5 epochs of 100 episodes, 4 episodes a step.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+# Every video is encoded once; ValLoop and TestLoop give the same numbers episode by episode.
+val_cfg = dict(type='FeatureBankValLoop')
+test_cfg = dict(type='FeatureBankTestLoop')
 
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -11,6 +11,10 @@ _base_ = [
 
 custom_imports = dict(imports=['fsar_llava', 'projects.mix_and_match.mllm_feature_map'], allow_failed_imports=False)
 
+# Videos one by one, not episodes.
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
 model = dict(
     _delete_=True,
     type='Recognizer2D',

@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     """Command line; the defaults are what made the weights in the repository."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--see-steps', type=int, default=1500, help='steps of the tower alone')
-    parser.add_argument('--talk-steps', type=int, default=2000, help='steps on questions')
+    parser.add_argument('--talk-steps', type=int, default=1800, help='steps on questions')
     parser.add_argument(
         '--clips', type=int, default=16, help='clips a step; twice as many in the first stage, of 4 frames each'
     )

@@ -1,4 +1,4 @@
-"""Every config of a benchmark loads; one of each kind builds a miniature of its model and takes a step with it."""
+"""Every config of a benchmark loads, builds a miniature of its model and takes a step with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ NAME = re.compile(
 )
 LEAVES = {path.stem: path for path in sorted(CONFIGS.glob('*/*.py')) if NAME.fullmatch(path.stem)}
 METHODS = sorted({NAME.fullmatch(name)['method'] for name in LEAVES})
-KINDS = [f'{method}_5way-{kind}' for method in METHODS for kind in ('1shot_hmdb51', '5shot_ssv2-full')]
 
 
 @lru_cache
@@ -118,6 +117,9 @@ def benchmarks(toy_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         for file in files:
             file.write_text(json.dumps(official[file.stem]))
         prepare_dataset(name, videos, root / name, official=files if name == 'ssv2_full' else (), open_videos=False)
+    # The others are prepared from list files that name thousands of videos; their configs differ in the folder alone.
+    for name, like in dict(ucf101='hmdb51', kinetics100='hmdb51', ssv2_small='ssv2_full').items():
+        (root / name).symlink_to(root / like)
     return root
 
 
@@ -131,7 +133,7 @@ def extract_tokens(name: str, folder: Path) -> None:
     assert load_tool('tools/extract_tokens.py').main(command) == 0
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', LEAVES)
 def test_one_step_of_a_miniature(name, benchmarks, tmp_path, monkeypatch):
     monkeypatch.setenv('FSAR_DATA_ROOT', str(benchmarks))
     if 'tokens' in name:
@@ -151,7 +153,9 @@ def test_one_step_of_a_miniature(name, benchmarks, tmp_path, monkeypatch):
         if part == 'train':
             losses = model.train()(**batch, mode='loss')
             loss, _ = model.parse_losses(losses)
+            optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
             loss.backward()
+            optimizer.step()
             gradients = [p.grad for p in model.parameters() if p.requires_grad and p.grad is not None]
             assert gradients
             assert torch.isfinite(loss)
@@ -159,5 +163,6 @@ def test_one_step_of_a_miniature(name, benchmarks, tmp_path, monkeypatch):
             with torch.no_grad():
                 [result] = model.eval()(**batch, mode='predict')
             assert result.pred_scores.shape == (3, 3)
-            names = list(load_split(cfg.data_root.rpartition('/')[2]).classes['test'].values())
+            prepared = (benchmarks / cfg.data_root.rpartition('/')[2]).resolve().name
+            names = list(load_split(prepared).classes['test'].values())
             assert set(result.class_names) <= set(names[:5])

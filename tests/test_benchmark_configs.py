@@ -148,6 +148,7 @@ def test_one_step_of_a_miniature(name, benchmarks, tmp_path, monkeypatch):
         loader.update(batch_size=1, num_workers=0, persistent_workers=False)
         loader.sampler.update(num_ways=3, num_queries=1)
         loader.dataset.num_episodes = 1
+        loader.dataset.dataset.serialize_data = False  # collects garbage for half a second
         batch = next(iter(Runner.build_dataloader(loader, seed=0)))
         batch = model.data_preprocessor(batch, training=part == 'train')
         if part == 'train':

@@ -26,6 +26,7 @@ def shrink(cfg: Config, name: str) -> Config:
         cfg[part].update(batch_size=1, num_workers=0, persistent_workers=False)
         cfg[part].sampler.update(num_ways=3, num_queries=1)
         cfg[part].dataset.num_episodes = 1
+        cfg[part].dataset.dataset.serialize_data = False  # collects garbage for half a second
     cfg.train_cfg.max_epochs = 1
     return cfg
 

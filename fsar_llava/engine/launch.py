@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -45,6 +47,25 @@ def work_dir_of(config: str, work_dir: str | None, cfg: Config) -> str:
     """Where a run writes: the command line's choice, else the config's, else ``work_dirs/<config name>``."""
     name = os.path.splitext(os.path.basename(config))[0]
     return work_dir or cfg.get('work_dir') or os.path.join('work_dirs', name)
+
+
+@contextmanager
+def process_group(cfg: Config, launcher: str) -> Iterator[None]:
+    """Let several processes work together inside, and part in order behind.
+
+    Without the latter, threads of gloo may still run when Python ends, which aborts the process now and then.
+
+    Args:
+        cfg: As for :func:`use_gloo_without_gpu`.
+        launcher: As for :func:`use_gloo_without_gpu`.
+    """
+    import torch.distributed
+
+    use_gloo_without_gpu(cfg, launcher)
+    yield
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def build_runner(cfg: Config) -> Runner:

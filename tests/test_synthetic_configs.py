@@ -1,0 +1,67 @@
+"""The configs on SyntheticMotion and the miniature Video-LLaVA: from videos, and from stored tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, load_tool
+
+CONFIGS = REPOSITORY / 'configs/fsar_llava'
+SMALL = [
+    *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
+    *('val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False'),
+    *('test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'),
+    *('train_dataloader.dataset.num_episodes=2', 'train_dataloader.batch_size=2', 'train_cfg.max_epochs=1'),
+    *('val_dataloader.dataset.num_episodes=2', 'test_dataloader.dataset.num_episodes=3'),
+]
+
+
+@pytest.fixture(scope='module')
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp('data')
+    arguments = ['--out', str(root / 'synthetic_motion'), '--videos-per-class', '3']
+    load_tool('tools/data/make_synthetic_motion.py').main(arguments)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(benchmark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('FSAR_DATA_ROOT', str(benchmark))
+    monkeypatch.chdir(REPOSITORY)  # where the weights of the miniature are found
+
+
+def run(tool: str, name: str, *arguments: str) -> None:
+    config = str(CONFIGS / f'{name}_5way-1shot_synthetic-motion.py')
+    load_tool(f'tools/{tool}.py').main([config, *arguments, '--cfg-options', *SMALL])
+
+
+def result(work_dir: Path) -> dict:
+    return json.loads((work_dir / 'few_shot_result.json').read_text())
+
+
+@pytest.mark.parametrize('prompts', ['unknown', 'known'])
+def test_from_videos(prompts, tmp_path):
+    name = f'fsar-llava_mini_{prompts}'
+    run('train', name, '--work-dir', str(tmp_path), '--seed', '0')
+    (best,) = tmp_path.glob('best_few_shot_acc_*.pth')
+    run('test', name, str(best), '--work-dir', str(tmp_path))
+    assert result(tmp_path)['episodes'] == 3
+
+
+def test_from_tokens_with_a_checkpoint_for_videos(benchmark, tmp_path):
+    run('extract_tokens', 'fsar-llava_mini_unknown', '--out', str(benchmark / 'synthetic_motion/tokens'))
+    run('train', 'fsar-llava_mini-tokens_unknown', '--work-dir', str(tmp_path / 'tokens'), '--seed', '0')
+    (best,) = (tmp_path / 'tokens').glob('best_few_shot_acc_*.pth')
+    for name in ('fsar-llava_mini-tokens_unknown', 'fsar-llava_mini_unknown'):
+        run('test', name, str(best), '--work-dir', str(tmp_path / name))
+    tokens, videos = (result(tmp_path / f'fsar-llava_mini{kind}_unknown') for kind in ('-tokens', ''))
+    assert tokens['episode_hash'] == videos['episode_hash']
+    assert tokens['episode_acc'] == videos['episode_acc']
+
+    run('test', 'training-free_mini', 'none', '--work-dir', str(tmp_path / 'free'))
+    results = [json.loads(path.read_text()) for path in (tmp_path / 'free').rglob('few_shot_result*.json')]
+    hashes = {found.get('episode_hash') for found in results} - {None}
+    assert hashes == {tokens['episode_hash']}

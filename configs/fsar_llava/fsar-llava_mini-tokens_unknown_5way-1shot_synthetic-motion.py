@@ -1,4 +1,4 @@
-# The same from stored tokens: the language model runs once for every video, then a thousand episodes train in a minute.
+# The same from stored tokens: the language model runs once for every video, then a thousand episodes train in a minute or two.
 #   python tools/extract_tokens.py configs/fsar_llava/fsar-llava_mini_unknown_5way-1shot_synthetic-motion.py --out data/synthetic_motion/tokens
 #   python tools/train.py configs/fsar_llava/fsar-llava_mini-tokens_unknown_5way-1shot_synthetic-motion.py
 #   python tools/test.py configs/fsar_llava/fsar-llava_mini-tokens_unknown_5way-1shot_synthetic-motion.py work_dirs/fsar-llava_mini-tokens_unknown_5way-1shot_synthetic-motion/best_*.pth
@@ -14,6 +14,6 @@ model = dict(
     data_preprocessor=dict(_delete_=True, type='BaseDataPreprocessor'),
     backbone=dict(_delete_=True, type='StoredTokens', store=store),
 )
-train_dataloader = dict(dataset=dict(num_episodes=400, dataset=dict(pipeline=pipeline)))
+train_dataloader = dict(dataset=dict(num_episodes=200, dataset=dict(pipeline=pipeline)))
 val_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
 test_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))

@@ -9,6 +9,6 @@ model = dict(
         dtype='float32',
         max_batch_size=None,
     ),
-    neck=dict(in_channels=160, channels=128, num_heads=4),
-    cls_head=dict(prototype=dict(channels=128, num_heads=4)),
+    neck=dict(in_channels=160, channels=64, num_heads=4),
+    cls_head=dict(prototype=dict(channels=64, num_heads=4)),
 )

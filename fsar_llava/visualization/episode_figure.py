@@ -25,7 +25,7 @@ def draw_episode(
         result: The head's result for the episode.
 
     Returns:
-        A matplotlib figure: a row per way with its shots, and below them the queries in rows of equal width.
+        A matplotlib figure: a column per way with its shots, and below them the queries in rows of equal width.
     """
     from matplotlib.figure import Figure
 
@@ -37,21 +37,21 @@ def draw_episode(
             shots[sample.metainfo['way']].append(position)
         else:
             queries.append(position)
-    columns = max(len(shots[0]), min(len(queries), 5))
-    query_rows = -(-len(queries) // columns)
-    figure = Figure(figsize=(1.9 * columns, 1.9 * (len(names) + query_rows)), layout='constrained')
-    axes = figure.subplots(len(names) + query_rows, columns, squeeze=False)
+    num_shots, columns = len(shots[0]), len(names)
+    rows = num_shots + -(-len(queries) // columns)
+    figure = Figure(figsize=(1.9 * columns, 2.1 * rows), layout='constrained')
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for way, name in enumerate(names):
-        for column, position in enumerate(shots[way]):
-            _show(axes[way, column], frames[position], f'{name}' if column == 0 else '', UNKNOWN)
+        for shot, position in enumerate(shots[way]):
+            _show(axes[shot, way], frames[position], name if shot == 0 else '', UNKNOWN)
     for number, position in enumerate(queries):
         predicted = int(result.pred_label[number])
         truth = int(result.gt_label[number])
         colour = UNKNOWN if truth < 0 else RIGHT if truth == predicted else WRONG
         title = f'{names[predicted]}\n{float(result.pred_scores[number, predicted]):.0%}'
-        _show(axes[len(names) + number // columns, number % columns], frames[position], title, colour)
+        _show(axes[num_shots + number // columns, number % columns], frames[position], title, colour)
     figure.suptitle(
         f'episode {result.metainfo["episode_id"]}: examples above, queries with predictions below', fontsize=8
     )

@@ -26,7 +26,7 @@ from mmengine.registry import init_default_scope
 
 import fsar_llava
 from fsar_llava.datasets import EpisodicDataset
-from fsar_llava.engine.launch import use_gloo_without_gpu
+from fsar_llava.engine.launch import process_group
 from fsar_llava.features import TokenManifest, TokenStore, TokenWriter
 from fsar_llava.features.deterministic_pipeline import check_deterministic
 from fsar_llava.features.extraction_job import ExtractionJob, make_jobs
@@ -142,10 +142,14 @@ def main(argv: list[str] | None = None) -> int:
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
-    if args.launcher != 'none':
-        use_gloo_without_gpu(cfg, args.launcher)
-        if not dist.is_distributed():
+    with process_group(cfg, args.launcher):
+        if args.launcher != 'none' and not dist.is_distributed():
             dist.init_dist(args.launcher, backend='nccl')
+        return run(args, cfg)
+
+
+def run(args: argparse.Namespace, cfg: Config) -> int:
+    """Find out what there is to do, and do this process's share."""
     out = Path(args.out or os.path.join('work_dirs', Path(args.config).stem, 'tokens'))
 
     prompt_sets = [build_prompts(name) for name in args.prompts or [cfg.model.get('prompts', 'unknown')]]

@@ -44,7 +44,7 @@ def test_every_differing_field_is_named_with_both_values():
 
 
 def test_field_that_one_side_lacks_differs():
-    with pytest.raises(ValueError, match=r'quantization: checkpoint None, config \'4bit\''):
+    with pytest.raises(ValueError, match=r"quantization: checkpoint '\(absent\)', config '4bit'"):
         check_identity(Recognizer(quantization='4bit'), saved(Recognizer()))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
@@ -11,9 +11,9 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from fsar_llava.features.identity import differences
+
 META_KEY = 'fsar_llava'
-# Where a model was loaded from may differ between machines; its fingerprint may not.
-INFORMATIONAL = ('backbone.model',)
 
 
 @HOOKS.register_module()
@@ -74,11 +74,8 @@ def check_identity(model: nn.Module, checkpoint: Mapping, *, strict: bool = True
             level=logging.WARNING,
         )
         return
-    expected, found = dict(_flatten(expected)), dict(_flatten(found))
     differing = [
-        f'{key}: checkpoint {found.get(key)!r}, config {expected.get(key)!r}'
-        for key in sorted(expected.keys() | found.keys())
-        if expected.get(key) != found.get(key) and key not in INFORMATIONAL
+        f'{field}: checkpoint {theirs!r}, config {ours!r}' for field, ours, theirs in differences(expected, found)
     ]
     if not differing:
         return
@@ -91,12 +88,3 @@ def check_identity(model: nn.Module, checkpoint: Mapping, *, strict: bool = True
     if strict:
         raise ValueError(message)
     print_log(message, logger='current', level=logging.WARNING)
-
-
-def _flatten(mapping: Mapping, prefix: str = '') -> Iterator[tuple[str, object]]:
-    """``('a.b', value)`` of every leaf of nested dicts."""
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f'{prefix}{key}.')
-        else:
-            yield f'{prefix}{key}', value

@@ -163,6 +163,18 @@ def test_another_layer_is_refused(extracted: Path, data_root: Path) -> None:
         extract(extracted, '--cfg-options', 'model.backbone.layer=1')
 
 
+def test_what_enters_the_decoder_is_a_layer_like_any_other(data_root: Path, tmp_path: Path) -> None:
+    store = tmp_path / 'store'
+    assert extract(store, '--split', 'test', '--cfg-options', 'model.backbone.layer=0') == 0
+    live = shrink(Config.fromfile(CONFIG), NAME)
+    live.model.backbone.layer = 0
+    stored = use_store(shrink(Config.fromfile(CONFIG), NAME), store)
+    stored.test_dataloader.dataset.dataset.pipeline[0].expect = dict(backbone=dict(layer=0))
+    (live_runner, live_metrics), (stored_runner, stored_metrics) = run(live, tmp_path / 'live'), run(stored, tmp_path)
+    assert live_metrics == stored_metrics
+    assert live_runner.model.identity() == stored_runner.model.identity()
+
+
 def test_dry_run_tells_the_bytes(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert extract(tmp_path / 'store', '--split', 'test', '--dry-run') == 0
     said = float(capsys.readouterr().out.split(' to do, ')[1].split(' MB')[0])

@@ -33,7 +33,7 @@ class FrozenVideoLlava:
 
     Args:
         source: Where configuration, tokenizer and weights come from.
-        layer: Number of decoder blocks that are allocated and run.
+        layer: Number of decoder blocks that are allocated and run. A decoder without any gives back what enters it.
         dtype: Type of weights and computation.
         quantization: None, ``'8bit'`` or ``'4bit'``.
         attn_implementation: None (transformers' choice), ``'sdpa'`` or ``'eager'``.
@@ -68,7 +68,7 @@ class FrozenVideoLlava:
         depth = self.source.config.text_config.num_hidden_layers
         if self.layer > depth:
             raise ValueError(
-                f'layer={self.layer} is beyond the {depth} decoder layers of {self.source.name}; choose 1 to {depth}.'
+                f'layer={self.layer} is beyond the {depth} decoder layers of {self.source.name}; choose 0 to {depth}.'
             )
 
     def check_size(self, pixels: Tensor, suffix_length: int) -> None:

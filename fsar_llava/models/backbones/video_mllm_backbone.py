@@ -38,7 +38,8 @@ class VideoMLLMBackbone(BaseModule):
 
     Args:
         model: Folder or hub id of the weights, such as ``'LanguageBind/Video-LLaVA-7B-hf'``.
-        layer: Number of decoder blocks that run, from 1. Later blocks and the LM head are never allocated.
+        layer: Number of decoder blocks that run; later blocks and the LM head are never allocated. 0: none, the tokens
+            are those that enter the decoder, frames from the video tower and its projector, words from the embedding.
         revision: Branch, tag or commit of a hub model.
         architecture: Instead of ``model``: ``dict(vision=dict(...), text=dict(...), seed=0)``, the arguments of
             transformers' ``CLIPVisionConfig`` and ``LlamaConfig``, for a model with random weights.
@@ -80,9 +81,10 @@ class VideoMLLMBackbone(BaseModule):
             text_span=text_span, dtype=dtype, quantization=quantization, attn_implementation=attn_implementation
         )
         _check_choices(chosen)
-        _check_positive(layer=layer, grid=grid, max_batch_size=max_batch_size)
         if layer is None:
-            raise ValueError('VideoMLLMBackbone needs layer, the number of decoder blocks to run (from 1).')
+            raise ValueError('VideoMLLMBackbone needs layer, the number of decoder blocks to run (from 0).')
+        _check_integers(0, layer=layer)
+        _check_integers(1, grid=grid, max_batch_size=max_batch_size)
         if (model is None) == (architecture is None):
             raise ValueError(
                 'VideoMLLMBackbone needs either model (a folder or a hub id) or architecture (for random weights), but '
@@ -217,7 +219,7 @@ def _check_choices(chosen: Mapping) -> None:
             raise ValueError(f'{name} must be one of {CHOICES[name]}, but is {value!r}.')
 
 
-def _check_positive(**numbers: int | None) -> None:
+def _check_integers(least: int, **numbers: int | None) -> None:
     for name, value in numbers.items():
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f'{name} must be a positive integer, but is {value!r}.')
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise ValueError(f'{name} must be an integer of at least {least}, but is {value!r}.')

@@ -25,7 +25,7 @@ def close(a, b):
 
 
 class TestNumbers:
-    @pytest.mark.parametrize('layer', range(1, DEPTH + 1))
+    @pytest.mark.parametrize('layer', range(DEPTH + 1))
     def test_equals_the_hidden_state_of_the_full_model(self, folder, pixels, expected, layer):
         features = build(folder, layer, keep_cls=True)(pixels, PROMPTS)
         for video, prompt in enumerate(PROMPTS):
@@ -49,9 +49,11 @@ class TestNumbers:
         assert torch.equal(one.visual, other.visual)
         assert not torch.allclose(one.textual[:, -1], other.textual[:, -1])
 
-    def test_textual_tokens_depend_on_the_video(self, pixels):
+    def test_textual_tokens_depend_on_the_video_behind_the_first_block(self, pixels):
         textual = build()(pixels, [PROMPTS[0]] * 3).textual
         assert not torch.allclose(textual[0], textual[1], atol=1e-2)
+        words = build(layer=0)(pixels, [PROMPTS[0]] * 3).textual
+        assert torch.equal(words[0], words[1])
 
     def test_padding_changes_nothing(self, pixels):
         backbone = build(layer=DEPTH)
@@ -116,14 +118,16 @@ class TestNumbers:
 class TestSharedPrefix:
     ASKED = [[PROMPTS[0], PROMPTS[2], PROMPTS[0]], [PROMPTS[1]], [PROMPTS[2], PROMPTS[1]]]
 
-    @pytest.mark.parametrize('tokens_per_pass', [1, 100, 10000])
-    def test_equals_the_full_forward_for_every_prompt(self, folder, pixels, expected, monkeypatch, tokens_per_pass):
+    @pytest.mark.parametrize(('tokens_per_pass', 'layer'), [(1, 3), (100, 3), (10000, 3), (100, 0)])
+    def test_equals_the_full_forward_for_every_prompt(
+        self, folder, pixels, expected, monkeypatch, tokens_per_pass, layer
+    ):
         monkeypatch.setattr(frozen_video_llava, 'SUFFIX_TOKENS_PER_PASS', tokens_per_pass)
-        tokens = build(folder, 3, keep_cls=True).encode(pixels, self.ASKED)
+        tokens = build(folder, layer, keep_cls=True).encode(pixels, self.ASKED)
         assert tokens.video_index.tolist() == [0, 0, 0, 1, 2, 2]
         asked = [prompt for prompts in self.ASKED for prompt in prompts]
         for row, (video, prompt) in enumerate(zip(tokens.video_index.tolist(), asked)):
-            visual, textual = expected(pixels[video], prompt, 3)
+            visual, textual = expected(pixels[video], prompt, layer)
             close(tokens.visual[video], visual)
             close(tokens.textual[row][tokens.textual_mask[row]], textual)
 
@@ -164,6 +168,11 @@ class TestFrozen:
         assert (text, vision) == ({'0', '1'}, {'0'})  # the tower's features are those before its last block
         assert not any('lm_head' in name or 'image_tower' in name for name in names)
         assert 'language_model.norm.weight' not in names
+
+    def test_without_blocks_the_decoder_is_its_embedding(self, folder, pixels):
+        model = build(folder, layer=0)._mllm.model(pixels.device)
+        names = {name for name, _ in model.named_parameters() if name.startswith('language_model')}
+        assert names == {'language_model.embed_tokens.weight'}
 
     def test_the_source_keeps_its_depth(self, folder, pixels):
         backbone = build(folder, layer=1)
@@ -260,6 +269,7 @@ class TestConfig:
         for name, value in changed.items():
             other = build(**{name: value}).identity()
             assert {key for key in base if base[key] != other[key]} == {name}
+        assert build(layer=0).identity() == {**base, 'layer': 0}
         seeded = build(architecture={**ARCHITECTURE, 'seed': 4}).identity()
         assert {key for key in base if base[key] != seeded[key]} == {'fingerprint'}
         assert build(folder).identity()['fingerprint'].startswith('sha256:')
@@ -278,11 +288,11 @@ class TestErrors:
         ('kwargs', 'message'),
         [
             (dict(layer=None), 'needs layer'),
-            (dict(layer=0), r'layer must be a positive integer, but is 0'),
-            (dict(layer=5), r'layer=5 is beyond the 4 decoder layers'),
+            (dict(layer=-1), r'layer must be an integer of at least 0, but is -1'),
+            (dict(layer=5), r'layer=5 is beyond the 4 decoder layers .* choose 0 to 4'),
             (dict(grid=3), r'grid=3 does not divide the 4 x 4 patches .* choose one of \[1, 2, 4\]'),
-            (dict(grid=0), 'grid must be a positive integer'),
-            (dict(max_batch_size=-1), 'max_batch_size must be a positive integer'),
+            (dict(grid=0), 'grid must be an integer of at least 1'),
+            (dict(max_batch_size=-1), 'max_batch_size must be an integer of at least 1'),
             (dict(text_span='answer'), r"text_span must be one of .* but is 'answer'"),
             (dict(dtype='int8'), 'dtype must be one of'),
             (dict(quantization='2bit'), 'quantization must be one of'),

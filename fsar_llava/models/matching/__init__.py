@@ -7,5 +7,15 @@ from .euclidean_matching import EuclideanMatching
 from .multimodal_matching import MultimodalMatching
 from .otam import OTAM
 from .trx import TRX
+from .tuple_matching import TupleMatching
 
-__all__ = ['OTAM', 'TRX', 'BaseMatching', 'BiMHM', 'CosineMatching', 'EuclideanMatching', 'MultimodalMatching']
+__all__ = [
+    'OTAM',
+    'TRX',
+    'BaseMatching',
+    'BiMHM',
+    'CosineMatching',
+    'EuclideanMatching',
+    'MultimodalMatching',
+    'TupleMatching',
+]

@@ -34,6 +34,7 @@ FREE = {  # metrics without parameters, and their oracles
 }
 CONFIGS = {name: config for name, (config, _) in FREE.items()}
 CONFIGS['trx'] = dict(type='TRX', in_channels=6, out_channels=8, cardinalities=(1, 2), dropout=0.5)
+CONFIGS['tuples'] = dict(type='TupleMatching', cardinalities=(1, 2))
 
 
 @pytest.fixture(params=CONFIGS)
@@ -237,6 +238,10 @@ def test_refuses_masks(matching: BaseMatching) -> None:
         (dict(type='TRX', in_channels=4, cardinalities=(2, 2)), r'must be different numbers, but are \(2, 2\)'),
         (dict(type='TRX', in_channels=4, cardinalities=(2, 9)), r'between 1 and num_frames=8, but are \(2, 9\)'),
         (dict(type='TRX', in_channels=4, cardinalities=(0,)), r'between 1 and num_frames=8, but are \(0,\)'),
+        (dict(type='TupleMatching', cardinalities=()), r'cardinalities must be different numbers, but are \(\)'),
+        (dict(type='TupleMatching', cardinalities=(3, 3)), r'must be different numbers, but are \(3, 3\)'),
+        (dict(type='TupleMatching', cardinalities=(1, 17)), r'between 1 and num_frames=16, but are \(1, 17\)'),
+        (dict(type='TupleMatching', cardinalities=(0,)), r'between 1 and num_frames=16, but are \(0,\)'),
     ],
 )
 def test_refuses_settings(config: dict, message: str) -> None:

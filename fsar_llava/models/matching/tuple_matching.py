@@ -79,9 +79,9 @@ class TupleMatching(BaseMatching):
         frames = asking.shape[-2], answering.shape[-2]
         tuples = max(math.comb(frames[0], size) * math.comb(frames[1], size) for size in self.cardinalities)
         pairs = tuples * math.prod(asking.shape[1:-2]) * math.prod(answering.shape[1:-2])
-        step = max(1, PAIRS.get(asking.device.type, PAIRS['cpu']) // max(1, pairs))
+        step = max(1, PAIRS.get(asking.device.type, PAIRS['cpu']) // pairs)
         parts = []
-        for begin in range(0, max(1, len(asking)), step):
+        for begin in range(0, len(asking), step):
             sides = ({name: tensor[begin : begin + step] for name, tensor in side.items()} for side in (query, support))
             parts.append(self._compare(*sides))
         return torch.cat(parts)[..., None]

@@ -116,8 +116,3 @@ def test_refuses_wrong_videos() -> None:
         TupleMatching(num_frames=8)(*episode(frames=(5, 9)))
     with pytest.raises(ValueError, match=r'at least 3 valid frame\(s\), but one of the videos .* has 2'):
         TupleMatching()(*episode(frames=(2, 5)))
-
-
-def test_no_queries_have_no_distances() -> None:
-    query, support = episode()
-    assert TupleMatching()(query[:, :0], support).shape == (2, 0, 4)

@@ -60,6 +60,39 @@ def test_the_stream_of_episodes_is_frozen():
     assert found == GOLDEN
 
 
+@pytest.mark.parametrize('groups', [[['class 3', 'class 0', 'class 5'], [1, 'class 6']], [[4, 2]]])
+def test_an_episode_of_a_group(groups):
+    """One draw for the group, then those of an episode whose classes are the group's."""
+    starts = np.cumsum([0, *UNEQUAL]).tolist()
+    sampler = EpisodicSampler(Listing(UNEQUAL), num_ways=2, num_shots=3, num_queries=1, seed=9, groups=groups)
+    sampler.set_epoch(4)
+    for number in range(20):
+        draws = np.random.RandomState([9, 0, 4, number]).random_sample(1 + 2 + 2 * 4)
+        group = groups[math.floor(draws[0] * len(groups))]
+        expected = []
+        for way, name in enumerate(shuffle_start(group, draws[1:3])):
+            label = int(str(name).removeprefix('class '))
+            videos = range(starts[label], starts[label] + UNEQUAL[label])
+            expected.append(shuffle_start(videos, draws[3 + 4 * way : 7 + 4 * way]))
+        items = sampler.episode(number).items
+        assert [item.index for item in items if item.role == 'support'] == [v for way in expected for v in way[:3]]
+        assert [item.index for item in items if item.role == 'query'] == [v for way in expected for v in way[3:]]
+
+
+def test_groups_are_drawn_uniformly_whatever_their_size():
+    dataset = Listing(UNEQUAL, num_episodes=6000)
+    groups = [['class 0', 'class 1'], ['class 2', 'class 3', 'class 4', 'class 5'], ['class 1', 'class 6']]
+    counts, classes = Counter(), Counter()
+    for episode in EpisodicSampler(dataset, num_ways=2, seed=1, groups=groups):
+        chosen = {dataset.class_of(item.index) for item in episode.items}
+        (group,) = [g for g, names in enumerate(groups) if chosen <= {int(name[-1]) for name in names}]
+        counts[group] += 1
+        classes.update(chosen)
+    deviation = (6000 * 1 / 3 * 2 / 3) ** 0.5
+    assert all(abs(counts[group] - 2000) < 5 * deviation for group in range(3))
+    assert all(abs(classes[c] - 1000) < 5 * deviation for c in (2, 3, 4, 5))
+
+
 @pytest.mark.parametrize('seed', [0, 3, 2**31 - 1, 2**40 + 1])
 def test_an_episode_follows_from_seed_epoch_and_number_alone(seed):
     counts, epoch, number = [6, 9, 7, 20], 3, 17
@@ -103,15 +136,16 @@ def test_labels_need_not_count_from_zero():
     assert {item.index for episode in sampler for item in episode.items} == set(range(6))
 
 
+@pytest.mark.parametrize('groups', [None, [[0, 1, 2, 3, 4], [6, 5, 4, 3, 2]]])
 @pytest.mark.parametrize('num_episodes', [1, 2, 33, 40])
 @pytest.mark.parametrize('world_size', [1, 2, 3, 4])
-def test_ranks_together_yield_every_episode_once(monkeypatch, num_episodes, world_size):
+def test_ranks_together_yield_every_episode_once(monkeypatch, num_episodes, world_size, groups):
     dataset = Listing(UNEQUAL, num_episodes)
-    alone = list(EpisodicSampler(dataset, seed=1))
+    alone = list(EpisodicSampler(dataset, seed=1, groups=groups))
     parts = []
     for rank in range(world_size):
         use_rank(monkeypatch, rank, world_size)
-        sampler = EpisodicSampler(dataset, seed=1)
+        sampler = EpisodicSampler(dataset, seed=1, groups=groups)
         parts.append(list(sampler))
         assert len(parts[-1]) == len(sampler)
     assert len({len(part) for part in parts}) == 1
@@ -187,11 +221,34 @@ def test_registered():
         ([6], dict(num_shots=0), r'num_shots must be at least 1, but is 0\.'),
         ([6], dict(num_queries=-2), r'num_queries must be at least 1, but is -2\.'),
         ([6], dict(num_ways=1, seed=-1), r'seed must be 0 to 2\*\*64 - 1, but is -1\.'),
+        ([6, 6], dict(groups=[]), r"groups must be like \[\['class a', 'class b'\], \.\.\.\], but is \[\]\."),
+        ([6, 6], dict(groups=['class 0', 'class 1']), r"must be like .* but is \['class 0', 'class 1'\]\."),
+        (
+            [6, 6],
+            dict(num_ways=2, groups=[[0, 1], ['class 1', 'class 9', 2]]),
+            r"groups\[1\] has classes .* no videos: \['class 9', 2\]\. There are \{0: 'class 0', 1: 'class 1'\}\.",
+        ),
+        (
+            [6, 6],
+            dict(num_ways=2, groups=[[0, 1], [1, 0, 'class 1']]),
+            r"groups\[1\] has a class twice: \[1, 0, 'class 1'\]",
+        ),
+        (
+            [6, 6, 6],
+            dict(num_ways=3, groups=[[0, 1, 2], ['class 1', 'class 0']]),
+            r"at least 3 classes, but groups\[1\] = \['class 1', 'class 0'\] has 2\. Lower num_ways to 2",
+        ),
+        ([6, 1, 1], dict(num_ways=2, groups=[[0, 1]]), r"need 2 videos .*but 1 of 2 .*'class 1' has 1\."),
     ],
 )
 def test_bad_input(counts, kwargs, message):
     with pytest.raises(ValueError, match=message):
         EpisodicSampler(Listing(counts), **kwargs)
+
+
+def test_classes_of_no_group_may_be_short_of_videos():
+    sampler = EpisodicSampler(Listing([6, 1, 6]), num_ways=2, groups=[['class 2', 'class 0']])
+    assert {item.index for episode in sampler for item in episode.items} == {*range(6), *range(7, 13)}
 
 
 @pytest.mark.parametrize('number', [-1, 50])

@@ -12,7 +12,7 @@ from mmaction.registry import MODELS
 from fsar_llava.datasets import EpisodicSampler
 from fsar_llava.models.heads import PrototypeHead
 
-SAMPLER_FIELDS = ('num_ways', 'num_shots', 'num_queries', 'seed')
+SAMPLER_FIELDS = ('num_ways', 'num_shots', 'num_queries', 'seed', 'groups')
 HEAD_FIELDS = ('matching', 'prototype', 'temperature')
 
 
@@ -28,7 +28,7 @@ class EvaluationSetting:
     """
 
     name: str
-    episodes: Mapping[str, int] = field(default_factory=dict)
+    episodes: Mapping[str, object] = field(default_factory=dict)
     head: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
@@ -49,6 +49,7 @@ class EvaluationSetting:
         shape = [episodes.get(name, getattr(sampler, name)) for name in ('num_ways', 'num_shots')]
         parts = ['{}way-{}shot'.format(*shape)]
         parts += [f'{name}{episodes[name]}' for name in ('num_queries', 'seed') if name in episodes]
+        parts += [f'{len(episodes["groups"])}groups'] if episodes.get('groups') else []
         parts += [str(part['type'] if isinstance(part, Mapping) else part) for part in head.values()]
         return cls(config.get('name', '_'.join(parts)), episodes, head)
 

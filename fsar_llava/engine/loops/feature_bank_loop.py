@@ -48,9 +48,9 @@ class FeatureBankLoop(BaseLoop):
         episode_batch_size: Episodes that are scored at a time; None for as many as a bounded amount of memory holds.
         bank_device: Where the features are kept: ``'cpu'``, or None for the model's device if they fit.
         settings: Several tests from one pass over the videos, each
-            ``dict(num_ways=, num_shots=, num_queries=, seed=, matching=, prototype=, temperature=, name=)``; what is
-            left out is as in the dataloader and the model. The metrics of the first also come without its name, so
-            that ``save_best`` finds them. None: one test, as the dataloader and the model are.
+            ``dict(num_ways=, num_shots=, num_queries=, seed=, groups=, matching=, prototype=, temperature=, name=)``;
+            what is left out is as in the dataloader and the model. The metrics of the first also come without its name,
+            so that ``save_best`` finds them. None: one test, as the dataloader and the model are.
 
     Raises:
         TypeError: If dataset, sampler or head are of another kind.

@@ -74,11 +74,20 @@ def test_each_video_is_encoded_once(run_test: Callable[..., dict], monkeypatch: 
 
 def test_settings_equal_runs_of_their_own(run_test: Callable[..., dict]) -> None:
     matching = dict(type='BiMHM', reduction='sum')
-    settings = [dict(), dict(num_ways=4, num_shots=2, name='wide'), dict(matching=matching, temperature=0.5)]
+    groups = [['moving down', 'shrinking'], ['moving down then right', 'shrinking', 'moving left and back']]
+    settings = [
+        dict(),
+        dict(num_ways=4, num_shots=2, name='wide'),
+        dict(matching=matching, temperature=0.5),
+        dict(num_ways=2, groups=groups),
+    ]
     together = run_test(OTAM, type='FeatureBankTestLoop', settings=settings)
 
     def wide(cfg: Config) -> None:
         cfg.test_dataloader.sampler.update(num_ways=4, num_shots=2)
+
+    def grouped(cfg: Config) -> None:
+        cfg.test_dataloader.sampler.update(num_ways=2, groups=groups)
 
     def other_metric(cfg: Config) -> None:
         cfg.model.cls_head.matching, cfg.model.cls_head.temperature = matching, 0.5
@@ -87,6 +96,7 @@ def test_settings_equal_runs_of_their_own(run_test: Callable[..., dict]) -> None
     assert_equal_results(together['kept/results'], plain)
     assert_equal_results(together['3way-1shot/kept/results'], plain)
     assert_equal_results(together['wide/kept/results'], run_test(OTAM, wide)['kept/results'])
+    assert_equal_results(together['2way-1shot_2groups/kept/results'], run_test(OTAM, grouped)['kept/results'])
     alone = run_test(OTAM, other_metric)['kept/results']
     assert_equal_results(together['3way-1shot_BiMHM_0.5/kept/results'], alone)
 

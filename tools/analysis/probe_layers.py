@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from einops import reduce
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
@@ -34,37 +33,7 @@ from fsar_llava.engine.loops.video_encoder import SingleVideos
 from fsar_llava.engine.loops.video_variants import VideoVariants
 from fsar_llava.features.extraction_progress import ExtractionProgress
 
-PROMPT = "What's the action of the video?"
 MATCHINGS = {'OTAM': dict(type='OTAM'), 'BiMHM': dict(type='BiMHM'), 'cosine': dict(type='CosineMatching')}
-
-
-class LayerTaps:
-    """Keeps the mean token of every frame behind chosen decoder blocks while a backbone runs.
-
-    Args:
-        blocks: The decoder's blocks.
-        layers: Numbers of the blocks, from 1.
-        tokens: Visual tokens of a frame, the CLS token first.
-        prefix: Tokens before the video.
-    """
-
-    def __init__(self, blocks: Sequence[nn.Module], layers: Sequence[int], *, tokens: int, prefix: int) -> None:
-        self.frames: dict[int, Tensor] = {}
-        self._tokens, self._prefix = tokens, prefix
-        for layer in layers:
-            blocks[layer - 1].register_forward_hook(lambda module, args, output, layer=layer: self._keep(layer, output))
-
-    def _keep(self, layer: int, output: Tensor | tuple[Tensor, ...]) -> None:
-        states = output[0] if isinstance(output, tuple) else output
-        # The pass over the video; the prompts come afterwards in a pass of their own, without its tokens.
-        if layer not in self.frames and states.shape[1] > self._prefix:
-            video = states[:, self._prefix :].unflatten(1, (-1, self._tokens))[:, :, 1:]
-            self.frames[layer] = reduce(video.float(), 'v t p d -> v t d', 'mean').cpu()
-
-    def take(self) -> dict[int, Tensor]:
-        """The frames ``[V, T, D]`` of each layer since the last call."""
-        frames, self.frames = self.frames, {}
-        return frames
 
 
 @torch.no_grad()
@@ -76,23 +45,15 @@ def tokens_of_layers(
     preprocessor = MODELS.build(cfg.model.data_preprocessor)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     preprocessor.to(device)
-    mllm = backbone._mllm
-    vision = mllm.source.config.vision_config
-    taps = LayerTaps(
-        mllm.model(device).language_model.layers,
-        layers,
-        tokens=(vision.image_size // vision.patch_size) ** 2 + 1,
-        prefix=len(mllm.prompt_tokenizer.prefix),
-    )
     workers = cfg.val_dataloader.get('num_workers', 0)
     loader = DataLoader(Subset(SingleVideos(dataset), videos), batch_size=4, num_workers=workers, collate_fn=list)
     found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     with ExtractionProgress(len(videos), name) as progress:
         for batch in loader:
             data = {key: [video[key] for video in batch] for key in ('inputs', 'data_samples')}
-            backbone.encode(preprocessor(data, False)['inputs'], [[PROMPT]] * len(batch))
-            for layer, frames in taps.take().items():
-                found[layer].append(frames)
+            inputs = preprocessor(data, False)['inputs']
+            for layer, frames in backbone.frames_of_layers(inputs, layers).items():
+                found[layer].append(frames.cpu())
             progress(len(batch))
     return {layer: torch.cat(parts) for layer, parts in found.items()}
 
@@ -153,7 +114,7 @@ def main(argv: list[str] | None = None) -> dict[int, dict[str, tuple[float, floa
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope('mmaction')
-    depth = MODELS.build(dict(cfg.model.backbone, layer=1))._source.config.text_config.num_hidden_layers
+    depth = MODELS.build(dict(cfg.model.backbone, layer=1)).depth
     layers = sorted(set(args.layers or range(1, depth + 1)))
     if not 1 <= layers[0] <= layers[-1] <= depth:
         raise ValueError(f'--layers must lie between 1 and {depth}, but are {layers}.')

@@ -33,7 +33,7 @@ from fsar_llava.engine.loops.video_encoder import SingleVideos
 from fsar_llava.engine.loops.video_variants import VideoVariants
 from fsar_llava.features.extraction_progress import ExtractionProgress
 
-MATCHINGS = {'OTAM': dict(type='OTAM'), 'BiMHM': dict(type='BiMHM'), 'cosine': dict(type='CosineMatching')}
+MATCHINGS = {'OTAM': dict(type='OTAM'), 'Bi-MHM': dict(type='BiMHM'), 'cosine': dict(type='CosineMatching')}
 
 
 @torch.no_grad()
@@ -77,17 +77,23 @@ def build_dataset(cfg: Config, split: str, episodes: int) -> EpisodicDataset:
     return DATASETS.build(dict(config, dataset=videos, num_episodes=episodes))
 
 
-def draw(results: dict[int, dict[str, tuple[float, float]]], path: Path) -> None:
+def draw(results: dict[int, dict[str, tuple[float, float]]], path: Path, title: str) -> None:
     """Accuracy by layer, with intervals."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout='constrained')
     axis = figure.subplots()
-    for name in MATCHINGS:
+    layers = list(results)
+    for number, (name, marker) in enumerate(zip(MATCHINGS, 'os^', strict=True)):
         means, errors = zip(*(scores[name] for scores in results.values()))
-        axis.errorbar(list(results), means, errors, label=name, marker='o', capsize=3)
-    axis.set(xlabel='decoder layer', ylabel='accuracy in %', xticks=list(results))
-    axis.legend()
+        places = [layer + 0.06 * (number - 1) for layer in layers]  # side by side, to tell the intervals apart
+        axis.errorbar(places, means, errors, label=name, marker=marker, markersize=4, linewidth=1, capsize=2)
+    axis.set(title=title, xlabel='decoder layer', ylabel='accuracy in % (bars: 95 % interval)')
+    if len(layers) <= 16:
+        axis.set_xticks(layers)
+    axis.grid(alpha=0.3)
+    axis.spines[['top', 'right']].set_visible(False)
+    axis.legend(frameon=False)
     figure.savefig(path, dpi=150)
 
 
@@ -97,7 +103,11 @@ def show(results: dict[int, dict[str, tuple[float, float]]]) -> None:
 
     table = Table('layer', *MATCHINGS)
     for layer, scores in results.items():
-        table.add_row(str(layer), *(f'{mean:.2f} ± {error:.2f}' for mean, error in scores.values()))
+        cells = []
+        for name, (mean, error) in scores.items():
+            best = mean == max(others[name][0] for others in results.values())
+            cells.append(f'[bold]{mean:.2f} ± {error:.2f}[/]' if best else f'{mean:.2f} ± {error:.2f}')
+        table.add_row(str(layer), *cells)
     Console().print(table)
 
 
@@ -132,7 +142,8 @@ def main(argv: list[str] | None = None) -> dict[int, dict[str, tuple[float, floa
     out = args.out or Path('work_dirs') / Path(args.config).stem / 'layers'
     out.mkdir(parents=True, exist_ok=True)
     (out / 'layers.json').write_text(json.dumps(results, indent=2) + '\n')
-    draw(results, out / 'layers.png')
+    shape = f'{plan.episodes.num_ways}-way {plan.episodes.support_index.shape[2]}-shot'
+    draw(results, out / 'layers.png', f'Without training, meta-val, {shape}, {len(plan)} episodes')
     show(results)
     return results
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 """Which decoder layer tells actions apart best? Training-free accuracy of every layer on the validation classes.
 
-Every video runs once through all layers; of each layer only the mean token of every frame is kept. The mean token of
-the training videos is subtracted, which helps training-free comparisons.
+Every video runs once through all layers; of each layer only the mean token of every frame is kept. Layer 0 is what
+enters the decoder: the frames as the video tower and its projector see them. The mean token of the training videos is
+subtracted, which helps training-free comparisons.
 
 Usage:
     python tools/analysis/probe_layers.py CONFIG [--layers 4 8 12 16] [--episodes 1000] [--out work_dirs/layers]
@@ -124,10 +125,10 @@ def main(argv: list[str] | None = None) -> dict[int, dict[str, tuple[float, floa
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope('mmaction')
-    depth = MODELS.build(dict(cfg.model.backbone, layer=1)).depth
-    layers = sorted(set(args.layers or range(1, depth + 1)))
-    if not 1 <= layers[0] <= layers[-1] <= depth:
-        raise ValueError(f'--layers must lie between 1 and {depth}, but are {layers}.')
+    depth = MODELS.build(dict(cfg.model.backbone, layer=0)).depth
+    layers = sorted(set(args.layers or range(depth + 1)))
+    if not 0 <= layers[0] <= layers[-1] <= depth:
+        raise ValueError(f'--layers must lie between 0 and {depth}, but are {layers}.')
     dataset = build_dataset(cfg, 'val', args.episodes)
     sampler = {key: value for key, value in cfg.val_dataloader.sampler.items() if key != 'type'}
     variants = VideoVariants(nn.Module())

@@ -163,7 +163,7 @@ class FrozenVideoLlava:
         """The mean patch of every frame, ``[V, T, D]``, behind each of some blocks, from one pass over the videos."""
         model = self.model(pixels.device)
         taps = LayerTaps(
-            model.language_model.layers,
+            model.language_model,
             layers,
             prefix=len(self.prompt_tokenizer.prefix),
             tokens=self.frame_tokens,

@@ -196,7 +196,7 @@ class VideoMLLMBackbone(BaseModule):
 
         Args:
             inputs: ``[V, T, C, H, W]`` normalised frames.
-            layers: Numbers of decoder blocks, from 1 to ``layer``.
+            layers: Numbers of decoder blocks, up to ``layer``; 0 is what enters the first.
 
         Returns:
             Layer -> ``[V, T, D]``, the mean of each frame's patches, in float32.
@@ -204,8 +204,8 @@ class VideoMLLMBackbone(BaseModule):
         Raises:
             ValueError: If a layer does not run, or the frames do not have the size that the model was made for.
         """
-        if not layers or not 1 <= min(layers) <= max(layers) <= self.layer:
-            raise ValueError(f'layers must lie between 1 and layer={self.layer}, but are {list(layers)}.')
+        if not layers or not 0 <= min(layers) <= max(layers) <= self.layer:
+            raise ValueError(f'layers must lie between 0 and layer={self.layer}, but are {list(layers)}.')
         self._mllm.check_size(inputs)
         parts = [
             self._mllm.frames_of_layers(pixels, layers) for pixels in inputs.split(self.max_batch_size or len(inputs))

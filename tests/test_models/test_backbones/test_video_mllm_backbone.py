@@ -164,17 +164,19 @@ class TestSharedPrefix:
 
     def test_frames_of_several_layers(self, pixels):
         backbone = build(layer=3, max_batch_size=2)
-        frames = backbone.frames_of_layers(pixels, [3, 1])
-        assert list(frames) == [3, 1]
+        frames = backbone.frames_of_layers(pixels, [3, 0, 1])
+        assert list(frames) == [3, 0, 1]
         for layer, found in frames.items():
             close(found, build(layer=layer)(pixels, PROMPTS).visual.double().mean(2).float())
         # Nothing is left behind in the model.
-        blocks = backbone._mllm.model(pixels.device).language_model.layers
-        assert not any(block._forward_hooks for block in blocks)
+        modules = list(backbone._mllm.model(pixels.device).language_model.modules())
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+        entering = build(layer=0).frames_of_layers(pixels, [0])
+        close(entering[0], frames[0])
 
-    @pytest.mark.parametrize('layers', [[], [0], [1, 4]])
+    @pytest.mark.parametrize('layers', [[], [-1], [1, 4]])
     def test_layers_that_do_not_run_are_refused(self, pixels, layers):
-        with pytest.raises(ValueError, match='between 1 and layer=3'):
+        with pytest.raises(ValueError, match='between 0 and layer=3'):
             build(layer=3).frames_of_layers(pixels, layers)
 
     def test_depth_and_length_of_a_text(self, pixels):

@@ -52,7 +52,7 @@ def test_operations_are_those_of_the_layers() -> None:
     video = torch.zeros(1, extraction.FRAMES, 3, 32, 32)
     found = extraction.operations_of_a_video(backbone, video, ARCHITECTURE, 2)
     frames, patches = extraction.FRAMES, 16
-    prefix, words = len('USER: ') + 1 + frames * (patches + 1), len(f'\n{extraction.PROMPT} ASSISTANT:')
+    prefix, words = len('USER: ') + 1 + frames * (patches + 1), len(f'\n{extraction.FIXED_PROMPT} ASSISTANT:')
     vision = frames * patches * 2 * 3 * 64 * 16 + frames * (patches + 1) * 1 * 2 * (4 * 16**2 + 2 * 16 * 32)
     projector = frames * (patches + 1) * 2 * (16 * 32 + 32**2)
     decoder = 2 * (prefix + words) * 2 * (4 * 32**2 + 3 * 32 * 64)

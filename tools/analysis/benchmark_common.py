@@ -17,6 +17,9 @@ from mmengine.runner import Runner
 REPOSITORY = Path(__file__).parents[2]
 CONFIGS = REPOSITORY / 'configs/fsar_llava'
 CONFIG = CONFIGS / 'fsar-llava_tiny_unknown_5way-1shot_toy-motion.py'
+FIXED_PROMPT = "What's the action of the video?"
+# As long in tokens of a byte tokenizer as real ones in Llama's, 60 with their wrapper, and alike up to the first name.
+KNOWN_PROMPTS = [f'Which of these? {number:02d}{"abcdefghij" * 3}' for number in range(21)]
 Row = tuple[str, float, str]
 """What was measured, the value, and what is wanted."""
 

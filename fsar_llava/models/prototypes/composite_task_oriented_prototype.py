@@ -20,7 +20,7 @@ from .mean_prototype import MeanPrototype
 _MODALITIES = ('visual', 'textual')
 # Without gradients larger chunks are no faster, on a CPU even slower (its caches), and chunks of a fixed size make
 # results independent, to the last bit, of what else uses the machine.
-_MOST_WORKSPACE = {'cpu': 1 << 26, 'cuda': 1 << 30}
+_MOST_WORKSPACE = {'cpu': 1 << 24, 'cuda': 1 << 30}
 
 
 @MODELS.register_module()
@@ -48,7 +48,7 @@ class CompositeTaskOrientedPrototype(BaseModule):
         modalities: What is enhanced; another modality keeps its class means.
         chunk_size: Number of queries, of all episodes together, that are worked on at a time; it changes memory and
             speed, and results by rounding alone. None: what fits into a quarter of the free memory (see
-            :func:`free_memory`); at most 64 MiB on a CPU and 1 GiB on a GPU while no gradients are recorded.
+            :func:`free_memory`); at most 16 MiB on a CPU and 1 GiB on a GPU while no gradients are recorded.
         init_cfg: As for every mmengine module.
 
     Raises:
@@ -154,7 +154,7 @@ class CompositeTaskOrientedPrototype(BaseModule):
             if own is not None:
                 ways, tokens, width = own.shape[1:]
                 # Up to 6 tensors of the prototypes' size and 4 of the scores' live at the same time.
-                numbers += ways * tokens * (6 * width + 4 * self.num_heads * (tokens + other.shape[2]))
+                numbers += ways * tokens * (6 * width + 4 * self.num_heads * other.shape[2])
         return max(1, budget // (numbers * query.visual.element_size()))
 
     def _check(self, support: VideoFeatures, query: VideoFeatures) -> None:

@@ -33,19 +33,21 @@ def paired_attention(
     num_queries, num_ways = key.shape[1], asking.shape[1]
     asking = asking * asking.shape[-1] ** -0.5
 
-    own_score = _hide(asking @ own_key.mT, own_mask, 'b n r -> b n 1 1 r')
-    own_read = rearrange(own_score.softmax(-1) @ own_value, 'b n h m d -> b h 1 (n m) d')
-    own_total = rearrange(own_score.logsumexp(-1), 'b n h m -> b h 1 (n m)')
-
     # Keys come before what asks: sums over the few keys are then sums of long rows.
+    own_score = _hide(own_key @ asking.mT, own_mask, 'b n r -> b n 1 r 1')
+    own_read = rearrange(own_score.softmax(-2).mT @ own_value, 'b n h m d -> b h 1 (n m) d')
+    own_total = rearrange(own_score.logsumexp(-2), 'b n h m -> b h 1 (n m)')
+
     score = rearrange(key, 'b q h s d -> b h (q s) d') @ rearrange(asking, 'b n h m d -> b h d (n m)')
     score = _hide(score.unflatten(2, (num_queries, -1)), other_mask, 'b q s -> b 1 q s 1')
-    total = score.logsumexp(-2)
-    weight = (score - total[..., None, :]).exp()
+    highest = score.detach().amax(-2)
+    weight = (score - highest[..., None, :]).exp()
+    total = weight.sum(-2)
     read = weight.mT @ rearrange(value, 'b q h s d -> b h q s d')
 
-    share = torch.sigmoid(total - own_total)[..., None]
-    mixed = torch.lerp(own_read, read, share.to(read.dtype))
+    # own_read (1 - share) + read / total share, where share = sum of exponentials of the query's keys / of all keys
+    share = torch.sigmoid(highest + total.log() - own_total)
+    mixed = torch.addcmul(own_read * (1 - share)[..., None], read, (share / total)[..., None])
     return rearrange(mixed, 'b h q (n m) d -> b q n m (h d)', n=num_ways)
 
 

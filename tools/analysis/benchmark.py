@@ -26,6 +26,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from fsar_llava import VideoFeatures
+from fsar_llava.engine.launch import keep_freed_memory
 from fsar_llava.engine.loops.episode_plan import EpisodePlan
 from fsar_llava.engine.loops.episode_scorer import EpisodeScorer, gather
 from fsar_llava.structures import EpisodeBatch
@@ -255,6 +256,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--json', type=Path, help='write the numbers to this file')
     args = parser.parse_args(argv)
     init_default_scope('mmaction')
+    keep_freed_memory()  # as tools/train.py and tools/test.py do
     args.data = args.data.absolute()
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
     print(f'{platform.machine()}, {torch.get_num_threads()} threads, {where}, torch {torch.__version__}')

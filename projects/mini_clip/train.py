@@ -28,7 +28,7 @@ from projects.mini_video_llava.stream import to_pixels
 from projects.mini_video_llava.train import SEE_WEIGHTS
 
 from .captions import CLASS_SENTENCES, all_texts
-from .model import WIDTH, build_config, build_tokenizer
+from .model import WIDTH, build_model, build_tokenizer
 from .stream import FRAMES_PER_CLIP, CaptionStream
 
 WEIGHTS = {**SEE_WEIGHTS, 'caption': 0.5, 'class': 0.25}
@@ -39,7 +39,7 @@ USAGE = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 def parse_args() -> argparse.Namespace:
     """Command line; the defaults are what made the weights in the repository."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--steps', type=int, default=1500)
+    parser.add_argument('--steps', type=int, default=1700)
     parser.add_argument('--clips', type=int, default=24, help='clips a step, of 4 frames each')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--lr', type=float, default=1e-3, help='peak learning rate')
@@ -56,12 +56,10 @@ class Trainer:
     """Holds model, training heads, optimiser and position in the schedule; all of it goes into a checkpoint."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        from transformers import CLIPModel
-
         torch.manual_seed(args.seed)
         self.args = args
         self.tokenizer = build_tokenizer(all_texts())
-        self.model = CLIPModel(build_config(self.tokenizer)).to(args.device)
+        self.model = build_model(self.tokenizer).to(args.device)
         for config in (self.model.config.vision_config, self.model.config.text_config):
             config._attn_implementation = 'eager'  # a few dozen tokens: fused kernels cost more
         self.seeing = SeeingHead(WIDTH).to(args.device)

@@ -1,4 +1,4 @@
-"""The configs on SyntheticMotion and the miniature Video-LLaVA: from videos, and from stored tokens."""
+"""The configs on SyntheticMotion: on both miniatures from videos, on Video-LLaVA from stored tokens as well."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from tests.conftest import REPOSITORY, load_tool
 
-CONFIGS = REPOSITORY / 'configs/fsar_llava'
+CONFIGS = {path.stem: path for path in (REPOSITORY / 'configs').glob('*/*_5way-1shot_synthetic-motion.py')}
+ON_CLIP = ('clip-fsar_mini', 'ma-fsar_mini', 'clip-m2df_mini')
 SMALL = [
     *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
     *('val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False'),
@@ -34,7 +35,7 @@ def _surroundings(benchmark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(tool: str, name: str, *arguments: str) -> None:
-    config = str(CONFIGS / f'{name}_5way-1shot_synthetic-motion.py')
+    config = str(CONFIGS[f'{name}_5way-1shot_synthetic-motion'])
     load_tool(f'tools/{tool}.py').main([config, *arguments, '--cfg-options', *SMALL])
 
 
@@ -42,13 +43,18 @@ def result(work_dir: Path) -> dict:
     return json.loads((work_dir / 'few_shot_result.json').read_text())
 
 
-@pytest.mark.parametrize('prompts', ['unknown', 'known'])
-def test_from_videos(prompts, tmp_path):
-    name = f'fsar-llava_mini_{prompts}'
+@pytest.mark.parametrize('name', ['fsar-llava_mini_unknown', 'fsar-llava_mini_known', *ON_CLIP])
+def test_from_videos(name, tmp_path):
     run('train', name, '--work-dir', str(tmp_path), '--seed', '0')
     (best,) = tmp_path.glob('best_few_shot_acc_*.pth')
     run('test', name, str(best), '--work-dir', str(tmp_path))
     assert result(tmp_path)['episodes'] == 3
+
+
+@pytest.mark.parametrize('path', CONFIGS.values(), ids=list(CONFIGS))
+def test_first_lines_say_how_to_run_it(path):
+    tool = 'test' if path.stem.startswith('training-free') else 'train'
+    assert f'python tools/{tool}.py {path.relative_to(REPOSITORY).as_posix()}' in path.read_text().split('_base_')[0]
 
 
 def test_from_tokens_with_a_checkpoint_for_videos(benchmark, tmp_path):

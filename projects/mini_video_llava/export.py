@@ -1,4 +1,4 @@
-"""Write a training run's model as a folder that ``from_pretrained`` reads like any Video-LLaVA."""
+"""Write a training run's model as a folder that ``from_pretrained`` reads like any other."""
 
 from __future__ import annotations
 
@@ -23,12 +23,28 @@ def export(model: torch.nn.Module, tokenizer, folder: Path, record: dict) -> Pat
         model: The trained ``VideoLlavaForConditionalGeneration``.
         tokenizer: Its tokenizer.
         folder: Where to save.
+        record: As in :func:`write`.
+    """
+    model = deepcopy(model)
+    model.model.image_tower = deepcopy(model.model.video_tower)
+    return write(model, tokenizer, folder, record)
+
+
+def write(model: torch.nn.Module, tokenizer, folder: Path, record: dict) -> Path:
+    """Save a transformers model of images and text: weights in bf16, tokenizer and the record of how they were made.
+
+    Args:
+        model: The trained model; it stays as it is.
+        tokenizer: Its tokenizer.
+        folder: Where to save.
         record: What made the weights (command, seed, steps, seconds); versions, date and hash are added to it.
+
+    Returns:
+        The file of the record.
     """
     import transformers
 
     model = deepcopy(model).cpu()
-    model.model.image_tower = deepcopy(model.model.video_tower)
     for config in (model.config, model.config.text_config, model.config.vision_config):
         config._attn_implementation = 'sdpa'
     model.to(torch.bfloat16).save_pretrained(folder)

@@ -27,6 +27,8 @@ class VideoVariants:
         self.stamps: list[Stamp] = []
         self.rows_of_video: dict[int, list[int]] = {}
         self._prompts = getattr(model, 'prompts', None)
+        # Asked once: it reads all templates, and a test has a hundred thousand stamps.
+        self._prompts_episode = self._prompts is not None and self._prompts.episode_conditioned
         parts = (getattr(model, name, None) for name in ('backbone', 'neck'))
         self._reads_episode = any(getattr(part, 'episode_conditioned', False) for part in parts)
         self._rows: dict[Hashable, int] = {}
@@ -48,7 +50,7 @@ class VideoVariants:
         if self._prompts is None:
             return stamp['video_index']
         key = (stamp['video_index'], stamp['role'])
-        if self._prompts.episode_conditioned:
+        if self._prompts_episode:
             key += (self._prompts.prompt(stamp),)
         return (*key, stamp['class_names']) if self._reads_episode else key
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 
 from fsar_llava.structures import VideoFeatures
 
@@ -42,13 +43,22 @@ class DownSampling(nn.Module):
         """
         self._check(feats)
         visual = feats.visual if feats.visual.ndim == 4 else rearrange(feats.visual, 'v t d -> v t 1 d')
-        visual = self.linear(self.norm(visual))
+        visual = self._narrow(visual)
         if feats.textual is None:
             return VideoFeatures(visual)
         mask = feats.textual_mask
         # Filled before as well: a NaN in padding would come back through the gradients of the shared weights.
-        textual = self.linear(self.norm(fill_padding(feats.textual, mask)))
+        textual = self._narrow(fill_padding(feats.textual, mask))
         return VideoFeatures(visual, fill_padding(textual, mask), mask)
+
+    def _narrow(self, tokens: Tensor) -> Tensor:
+        """``Linear(LayerNorm(tokens))``, scale and shift of the norm taken into the weights.
+
+        The frozen tokens need no gradient, but between norm and linear layer there would be one, as wide as they are.
+        """
+        weight = self.linear.weight * self.norm.weight
+        bias = self.linear.bias + self.linear.weight @ self.norm.bias
+        return F.linear(F.layer_norm(tokens, self.norm.normalized_shape, eps=self.norm.eps), weight, bias)
 
     def _check(self, feats: VideoFeatures) -> None:
         if not isinstance(feats, VideoFeatures):

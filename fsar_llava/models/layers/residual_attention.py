@@ -44,6 +44,7 @@ class ResidualAttention(nn.Module):
         *,
         mask: Tensor | None = None,
         position: Tensor | None = None,
+        mean_dim: int | None = None,
     ) -> Tensor:
         """Let every token of ``x`` read the valid tokens of the context.
 
@@ -52,16 +53,21 @@ class ResidualAttention(nn.Module):
             context: ``[*, S, D]``, for cross-attention only.
             mask: ``[*, S]`` True = valid key (``[*, M]`` for self-attention); None if every one is.
             position: ``[M, D]`` added to ``LN x``: the attention sees it, the residual path does not.
+            mean_dim: A leading dimension over which the result is averaged; None for none.
 
         Returns:
-            ``[*, M, D]``.
+            ``[*, M, D]``, without the dimension ``mean_dim``.
         """
         normed = self.norm(x)
         if position is not None:
             normed = normed + position
         source = normed if self.norm_context is None else self.norm_context(context)
         attended = self._attend(self.queries(normed), *self.keys_values(source), mask)
-        return x + self.output(rearrange(attended, '... h m d -> ... m (h d)'))
+        attended = rearrange(attended, '... h m d -> ... m (h d)')
+        if mean_dim is not None:  # before the output projection: it is linear, and has fewer tokens to do
+            # Not mean(): its gradient would be written out for every token, in order to divide it there.
+            x, attended = (tensor.sum(mean_dim) / tensor.shape[mean_dim] for tensor in (x, attended))
+        return x + self.output(attended)
 
     def queries(self, normed: Tensor) -> Tensor:
         """Normalised tokens ``[*, M, D]`` to queries ``[*, h, M, d]``."""
@@ -81,11 +87,22 @@ class ResidualAttention(nn.Module):
         leading = query.shape[:-3]
         # PyTorch has fast kernels for exactly four dimensions.
         query, keys, values = (tensor.flatten(0, -4) for tensor in (query, keys, values))
+        # For few keys the fused kernel is slow on a CPU, and scores smaller than what is compared save no memory.
+        few = keys.device.type == 'cpu' and keys.shape[-2] <= keys.shape[-1]
+        attention = _attend_to_few if few else F.scaled_dot_product_attention
         if mask is None:
-            return F.scaled_dot_product_attention(query, keys, values).unflatten(0, leading)
+            return attention(query, keys, values).unflatten(0, leading)
         mask = mask.flatten(0, -2)
         # The softmax over no key at all is undefined: where nothing is valid, look at everything and drop the result.
         empty = ~mask.any(-1, keepdim=True)
         visible = rearrange(mask | empty, 'v s -> v 1 1 s')
-        attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=visible)
+        attended = attention(query, keys, values, attn_mask=visible)
         return attended.masked_fill(rearrange(empty, 'v 1 -> v 1 1 1'), 0).unflatten(0, leading)
+
+
+def _attend_to_few(query: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+    """``scaled_dot_product_attention`` with the keys in front, so that the softmax sums long rows."""
+    score = keys @ (query * query.shape[-1] ** -0.5).mT
+    if attn_mask is not None:
+        score = score.masked_fill(~attn_mask.mT, float('-inf'))
+    return score.softmax(-2).mT @ values

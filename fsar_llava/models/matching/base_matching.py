@@ -51,6 +51,10 @@ class BaseMatching(nn.Module, ABC):
             TypeError: If tokens are not floating point or a mask is not boolean.
         """
         self._check_pair(query, support, query_mask, support_mask)
+        # Masks that hide nothing would only cost time.
+        query_mask, support_mask = (
+            mask if mask is None or not mask.all() else None for mask in (query_mask, support_mask)
+        )
         num_episodes, num_queries = query.shape[:2]
         conditioned = support.ndim == 6
         if conditioned:  # every query is an episode of its own

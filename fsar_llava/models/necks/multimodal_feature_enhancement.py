@@ -103,8 +103,7 @@ class MultimodalFeatureEnhancement(BaseModule):
             tokens = self.spatial(tokens)
         if self.temporal is not None:
             tracks = rearrange(tokens, 'v t p d -> v p t d')
-            tracks = self.temporal(tracks, position=self.position(tracks.shape[2]))
-            return reduce(tracks, 'v p t d -> v t d', 'mean')
+            return self.temporal(tracks, position=self.position(tracks.shape[2]), mean_dim=1)
         return reduce(tokens, 'v t p d -> v t d', 'mean')
 
     def _lead_visual(self, visual: Tensor, tokens: VideoFeatures) -> Tensor:

@@ -34,7 +34,8 @@ def map_queries(
         chunk_size: Number of queries at a time, whole episodes if several of them fit.
     """
     num_episodes, num_queries = query.visual.shape[:2]
-    episodes, queries = max(1, chunk_size // num_queries), min(chunk_size, num_queries)
+    episodes = _even_size(num_episodes, max(1, chunk_size // num_queries))
+    queries = _even_size(num_queries, chunk_size)
     if torch.is_grad_enabled() and (episodes < num_episodes or queries < num_queries):
         inner = function
 
@@ -47,6 +48,11 @@ def map_queries(
         chunks = [_columns(query[part], begin, begin + queries) for begin in range(0, num_queries, queries)]
         rows.append(_join([function(classes[part], chunk) for chunk in chunks], dim=1))
     return _join(rows, dim=0)
+
+
+def _even_size(total: int, most: int) -> int:
+    """The size of chunks of about equal size, as few as possible, none larger than ``most``."""
+    return -(-total // -(-total // most)) if total else 1
 
 
 def _columns(query: VideoFeatures, begin: int, end: int) -> VideoFeatures:

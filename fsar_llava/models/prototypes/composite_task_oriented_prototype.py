@@ -20,7 +20,7 @@ from .mean_prototype import MeanPrototype
 _MODALITIES = ('visual', 'textual')
 # Without gradients larger chunks are no faster, on a CPU even slower (its caches), and chunks of a fixed size make
 # results independent, to the last bit, of what else uses the machine.
-_MOST_WORKSPACE = {'cpu': 1 << 26, 'cuda': 1 << 30}
+_MOST_WORKSPACE = {'cpu': 1 << 24, 'cuda': 1 << 30}
 
 
 @MODELS.register_module()
@@ -48,7 +48,7 @@ class CompositeTaskOrientedPrototype(BaseModule):
         modalities: What is enhanced; another modality keeps its class means.
         chunk_size: Number of queries, of all episodes together, that are worked on at a time; it changes memory and
             speed, and results by rounding alone. None: what fits into a quarter of the free memory (see
-            :func:`free_memory`); at most 64 MiB on a CPU and 1 GiB on a GPU while no gradients are recorded.
+            :func:`free_memory`); at most 16 MiB on a CPU and 1 GiB on a GPU while no gradients are recorded.
         init_cfg: As for every mmengine module.
 
     Raises:
@@ -114,32 +114,33 @@ class CompositeTaskOrientedPrototype(BaseModule):
         """
         self._check(support, query)
         classes = self.class_mean(support).map(lambda tensor: tensor[:, :, 0])
-        query = query.replace(
-            textual=None if query.textual is None else fill_padding(query.textual, query.textual_mask)
-        )
+        padded = query.textual is not None and not (query.textual_mask.all() and classes.textual_mask.all())
+        if padded:
+            query = query.replace(textual=fill_padding(query.textual, query.textual_mask))
         return map_queries(
-            lambda classes, query: function(query, self._construct(classes, query)),
+            lambda classes, query: function(query, self._construct(classes, query, padded)),
             classes,
             query,
             chunk_size=self.chunk_size or self._fitting_chunk(classes, query),
         )
 
-    def _construct(self, classes: VideoFeatures, query: VideoFeatures) -> VideoFeatures:
+    def _construct(self, classes: VideoFeatures, query: VideoFeatures, padded: bool) -> VideoFeatures:
         """P~ with leading dimensions ``B, Q, N, 1`` from P_c (``B, N``) and F^q (``B, Q``)."""
         visual = self._enhance('visual', classes.visual, query.visual)
         if classes.textual is None:
             return VideoFeatures(visual)
-        mask = classes.textual_mask
-        textual = self._enhance('textual', classes.textual, query.textual, mask, query.textual_mask)
-        mask = mask[:, None, :, None].expand(textual.shape[:-1])
-        return VideoFeatures(visual, fill_padding(textual, mask), mask)
+        masks = (classes.textual_mask, query.textual_mask) if padded else ()
+        textual = self._enhance('textual', classes.textual, query.textual, *masks)
+        mask = classes.textual_mask[:, None, :, None].expand(textual.shape[:-1])
+        return VideoFeatures(visual, fill_padding(textual, mask) if padded else textual, mask)
 
     def _enhance(self, modality: str, prototype: Tensor, query: Tensor, *masks: Tensor) -> Tensor:
         """P~ ``[B, Q, N, 1, M, D]`` of one modality."""
-        enhanced = prototype[:, None].expand(-1, query.shape[1], -1, -1, -1)
-        if modality in self.parts:
-            for part in self.parts[modality].values():
-                enhanced = enhanced + part(prototype, query, *masks)
+        parts = self.parts[modality].values() if modality in self.parts else ()
+        own, conditioned = zip((prototype, None), *(part(prototype, query, *masks) for part in parts))
+        enhanced = sum(own)[:, None].expand(-1, query.shape[1], -1, -1, -1)
+        for addition in conditioned[1:]:
+            enhanced = enhanced + addition
         return enhanced[:, :, :, None]
 
     def _fitting_chunk(self, classes: VideoFeatures, query: VideoFeatures) -> int:
@@ -153,7 +154,7 @@ class CompositeTaskOrientedPrototype(BaseModule):
             if own is not None:
                 ways, tokens, width = own.shape[1:]
                 # Up to 6 tensors of the prototypes' size and 4 of the scores' live at the same time.
-                numbers += ways * tokens * (6 * width + 4 * self.num_heads * (tokens + other.shape[2]))
+                numbers += ways * tokens * (6 * width + 4 * self.num_heads * other.shape[2])
         return max(1, budget // (numbers * query.visual.element_size()))
 
     def _check(self, support: VideoFeatures, query: VideoFeatures) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from einops import rearrange, repeat
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsar_llava.models.layers import ResidualAttention, masked_mean
+
+from .paired_attention import paired_attention
 
 
 class GlobalEnhancement(nn.Module):
@@ -32,28 +33,29 @@ class GlobalEnhancement(nn.Module):
         query: Tensor,
         prototype_mask: Tensor | None = None,
         query_mask: Tensor | None = None,
-    ) -> Tensor:
-        """What the global part adds to each prototype for each query.
+    ) -> tuple[Tensor, Tensor]:
+        """What the global part adds to each prototype.
 
         Args:
             prototype: P_c ``[B, N, M, D]``.
             query: F^q ``[B, Q, S, D]``.
-            prototype_mask: ``[B, N, M]`` True = valid; None with ``query_mask`` if every token is. A class or query
-                without a valid token is hidden from the others.
-            query_mask: ``[B, Q, S]``.
+            prototype_mask: ``[B, N, M]`` True = valid; None if every token is. A class or query without a valid token
+                is hidden from the others.
+            query_mask: ``[B, Q, S]``, the same for the query.
 
         Returns:
-            ``[B, Q, N, M, D]``.
+            ``[B, N, M, D]`` whatever the query, and ``[B, Q, N, 1, D]`` for each query.
         """
+        attention = self.attention
         classes = masked_mean(prototype, prototype_mask, dim=2)
-        tokens = _join_task(classes, masked_mean(query, query_mask, dim=2))
-        mask = None if query_mask is None else _join_task(prototype_mask.any(-1, True), query_mask.any(-1, True))
-        task = self.attention(tokens, mask=None if mask is None else mask[..., 0])
-        # W_glo is applied to P_c once for each class and to g' once for each pair, then added up.
-        return self.merge(prototype)[:, None] + self.merge(task[:, :, :-1])[..., None, :]
-
-
-def _join_task(classes: Tensor, query: Tensor) -> Tensor:
-    """``[B, N, D]`` and ``[B, Q, D]`` to ``[B, Q, N + 1, D]``: for each query all classes, then itself."""
-    spread = repeat(classes, 'b n d -> b q n d', q=query.shape[1])
-    return torch.cat([spread, rearrange(query, 'b q d -> b q 1 d')], dim=2)
+        task = attention.norm(classes)[:, None]  # the classes are the tokens of a single thing that asks
+        single = attention.norm(masked_mean(query, query_mask, dim=2))[:, :, None]
+        attended = paired_attention(
+            attention.queries(task),
+            attention.keys_values(task),
+            attention.keys_values(single),
+            None if prototype_mask is None else prototype_mask.any(-1)[:, None],
+            None if query_mask is None else query_mask.any(-1, keepdim=True),
+        )
+        conditioned = F.linear(attended, self.merge.weight @ attention.output.weight)
+        return self.merge(prototype + classes[:, :, None]), conditioned.transpose(2, 3)

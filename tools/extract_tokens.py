@@ -98,10 +98,7 @@ def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[list[EpisodicDat
 
 def text_lengths(backbone: torch.nn.Module, jobs: Sequence[ExtractionJob]) -> int:
     """Textual tokens of all jobs together."""
-    lengths: dict[str, int] = {}
-    for prompt in {prompt for job in jobs for prompt in job.prompts}:
-        begin, end = backbone._mllm.prompt_tokenizer(prompt).span(backbone.text_span)
-        lengths[prompt] = end - begin
+    lengths = {prompt: backbone.text_length(prompt) for prompt in {prompt for job in jobs for prompt in job.prompts}}
     return sum(lengths[prompt] for job in jobs for prompt in job.prompts)
 
 

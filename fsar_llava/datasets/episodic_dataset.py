@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from mmaction.registry import DATASETS
@@ -17,6 +17,14 @@ from fsar_llava.structures import Episode, EpisodeItem
 
 from .annotations import build_dataset, name_classes, read_videos, video_path
 from .list_hash import list_hash
+
+Video = TypeVar('Video')
+
+REMEDY = (
+    "Restore the file, or remove its line from the annotation file, or set on_error='replace' in the EpisodicDataset "
+    'to use another video of the class.'
+)
+"""What to do about a video that cannot be loaded."""
 
 
 @DATASETS.register_module()
@@ -101,16 +109,31 @@ class EpisodicDataset(Dataset):
                 "sampler=dict(type='EpisodicSampler', ...) into the config of the dataloader, or write "
                 'dataset[EpisodicSampler(dataset, ...).episode(0)].'
             )
-        used = {item.index for item in episode.items}
-        items, videos = [], []
-        for item in episode.items:
-            index, video = self._load_or_replace(item, episode.id, used)
-            used.add(index)
-            items.append(item._replace(index=index))
-            videos.append(video)
-        for video, stamp in zip(videos, self.stamps(Episode(episode.id, tuple(items)))):
+        played, videos, notes = self._cast(episode, self.load_video)
+        for note in notes:
+            print_log(note, 'current', logging.WARNING)
+        for video, stamp in zip(videos, self.stamps(played)):
             video['data_samples'].set_metainfo(stamp)
         return videos
+
+    def replace_videos(self, episode: Episode, unreadable: Mapping[int, str]) -> Episode:
+        """The episode that ``dataset[episode]`` becomes if some videos cannot be loaded. Loads no video.
+
+        Args:
+            episode: As it was drawn.
+            unreadable: Index of a video -> what is wrong with it.
+
+        Raises:
+            RuntimeError: If a video must not, or cannot, be replaced.
+        """
+        if all(item.index not in unreadable for item in episode.items):
+            return episode
+
+        def load(index: int) -> None:
+            if index in unreadable:
+                raise RuntimeError(unreadable[index])
+
+        return self._cast(episode, load)[0]
 
     def load_video(self, index: int) -> dict:
         """One video as the wrapped pipeline packs it. Unlike ``dataset[index]`` it never answers with another video.
@@ -157,25 +180,31 @@ class EpisodicDataset(Dataset):
         parts = (f'{item.role}\t{item.way}\t{self.video_names[item.index]}' for item in episode.items)
         return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
 
-    def _load_or_replace(self, item: EpisodeItem, episode_id: int, used: set[int]) -> tuple[int, dict]:
-        """Index and content of the video that plays the part of ``item``."""
+    def _cast(self, episode: Episode, load: Callable[[int], Video]) -> tuple[Episode, list[Video], list[str]]:
+        """The episode with the videos that play its parts, what ``load`` gives for them, and who replaces whom why."""
+        used = {item.index for item in episode.items}
+        items, videos, notes = [], [], []
+        for item in episode.items:
+            index, video, failures = self._load_or_replace(item, episode.id, used, load)
+            if failures:
+                notes.append(f'Episode {episode.id}: {failures[0]}. {self.video_names[index]} takes its place.')
+            used.add(index)
+            items.append(item._replace(index=index))
+            videos.append(video)
+        return Episode(episode.id, tuple(items)), videos, notes
+
+    def _load_or_replace(
+        self, item: EpisodeItem, episode_id: int, used: set[int], load: Callable[[int], Video]
+    ) -> tuple[int, Video, list[RuntimeError]]:
+        """Index and content of the video that plays the part of ``item``, and why others do not."""
         failures = []
         for index in self._candidates(item, episode_id, used):
             try:
-                packed = self.load_video(index)
+                return index, load(index), failures
             except RuntimeError as error:
                 failures.append(error)
-                continue
-            if failures:
-                name = self.video_names[index]
-                print_log(f'Episode {episode_id}: {failures[0]}. {name} takes its place.', 'current', logging.WARNING)
-            return index, packed
-        if self.on_error == 'raise':
-            remedy = (
-                "Restore the file, or remove its line from the annotation file, or set on_error='replace' in the "
-                'EpisodicDataset to use another video of the class.'
-            )
-        else:
+        remedy = REMEDY
+        if self.on_error == 'replace':
             remedy = f'Nor can any of the {len(failures) - 1} videos of the class that the episode does not use.'
         raise RuntimeError(f'Episode {episode_id}: {failures[0]}. {remedy}') from failures[0]
 

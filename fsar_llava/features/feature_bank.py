@@ -13,21 +13,22 @@ class FeatureBank:
     """Collects the features of U rows (a video in a role) that several processes compute, then gives them to each.
 
     Args:
-        num_rows: U.
-        device: Where the bank is to lie.
+        device: Where the bank is to lie; it may be set later, but before the first features come.
     """
 
-    def __init__(self, num_rows: int, device: torch.device | str) -> None:
-        self.num_rows = num_rows
-        self.device = torch.device(device)
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.device = device
         self._parts: list[tuple[list[int], VideoFeatures]] = []
 
     def add(self, rows: list[int], features: VideoFeatures) -> None:
         """Take features ``[R, ...]`` of R rows."""
         self._parts.append((rows, features.map(lambda tensor: tensor.to(self.device))))
 
-    def gather(self) -> VideoFeatures:
+    def gather(self, num_rows: int) -> VideoFeatures:
         """The features of all rows, of all processes: ``visual [U, T, D]``, ``textual [U, L, D]``; empties the bank.
+
+        Args:
+            num_rows: U. Rows that no process has are zero.
 
         Raises:
             ValueError: If videos differ in the number of their frames' tokens.
@@ -42,10 +43,12 @@ class FeatureBank:
                 f'{sorted(shapes)}. Sample equally many frames of every video.'
             )
         # Each row has one owner; the others hold zeros, so that the sum is exact and arrives in the right order.
-        bank = VideoFeatures(self._zeros(*shapes.pop()))
+        bank = VideoFeatures(self._zeros(num_rows, *shapes.pop()))
         if texts:
             length, width = max(texts)
-            bank = bank.replace(textual=self._zeros(length, width), textual_mask=self._zeros(length).byte())
+            bank = bank.replace(
+                textual=self._zeros(num_rows, length, width), textual_mask=self._zeros(num_rows, length).byte()
+            )
         while self._parts:
             rows, features = self._parts.pop()
             bank.visual[rows] = features.visual
@@ -56,4 +59,4 @@ class FeatureBank:
         return bank if bank.textual is None else bank.replace(textual_mask=bank.textual_mask.bool())
 
     def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(self.num_rows, *shape, device=self.device)
+        return torch.zeros(*shape, device=self.device)

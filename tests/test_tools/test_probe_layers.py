@@ -21,8 +21,8 @@ def test_frames_are_those_of_the_layer(data_root: Path) -> None:
     cfg = Config.fromfile(CONFIG)
     cfg.val_dataloader.num_workers = 0
     dataset = tool.build_dataset(cfg, 'val', 1)
-    found = tool.tokens_of_layers(cfg, dataset, [1, 3], [0, 4], 'test')
-    assert found.keys() == {1, 3}
+    found = tool.tokens_of_layers(cfg, dataset, [0, 1, 3], [0, 4], 'test')
+    assert found.keys() == {0, 1, 3}
     data = [dataset.load_video(index) for index in (0, 4)]
     inputs = MODELS.build(cfg.model.data_preprocessor)(
         {key: [video[key] for video in data] for key in ('inputs', 'data_samples')}, False
@@ -33,9 +33,9 @@ def test_frames_are_those_of_the_layer(data_root: Path) -> None:
 
 
 def test_table_and_plot(data_root: Path, tmp_path: Path) -> None:
-    arguments = [str(CONFIG), '--episodes', '6', '--train-videos', '4', '--layers', '1', '2', '--out', str(tmp_path)]
+    arguments = [str(CONFIG), '--episodes', '6', '--train-videos', '4', '--layers', '0', '2', '--out', str(tmp_path)]
     results = tool.main([*arguments, *OPTIONS])
-    assert list(results) == [1, 2]
+    assert list(results) == [0, 2]
     assert all(0 <= mean <= 100 for scores in results.values() for mean, _ in scores.values())
-    assert set(json.loads((tmp_path / 'layers.json').read_text())) == {'1', '2'}
+    assert set(json.loads((tmp_path / 'layers.json').read_text())) == {'0', '2'}
     assert (tmp_path / 'layers.png').stat().st_size > 1000

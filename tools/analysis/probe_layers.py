@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 """Which decoder layer tells actions apart best? Training-free accuracy of every layer on the validation classes.
 
-Every video runs once through all layers; of each layer only the mean token of every frame is kept. The mean token of
-the training videos is subtracted, which helps training-free comparisons.
+Every video runs once through all layers; of each layer only the mean token of every frame is kept. Layer 0 is what
+enters the decoder: the frames as the video tower and its projector see them. The mean token of the training videos is
+subtracted, which helps training-free comparisons.
 
 Usage:
     python tools/analysis/probe_layers.py CONFIG [--layers 4 8 12 16] [--episodes 1000] [--out work_dirs/layers]
@@ -19,7 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from einops import reduce
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
@@ -34,37 +34,7 @@ from fsar_llava.engine.loops.video_encoder import SingleVideos
 from fsar_llava.engine.loops.video_variants import VideoVariants
 from fsar_llava.features.extraction_progress import ExtractionProgress
 
-PROMPT = "What's the action of the video?"
-MATCHINGS = {'OTAM': dict(type='OTAM'), 'BiMHM': dict(type='BiMHM'), 'cosine': dict(type='CosineMatching')}
-
-
-class LayerTaps:
-    """Keeps the mean token of every frame behind chosen decoder blocks while a backbone runs.
-
-    Args:
-        blocks: The decoder's blocks.
-        layers: Numbers of the blocks, from 1.
-        tokens: Visual tokens of a frame, the CLS token first.
-        prefix: Tokens before the video.
-    """
-
-    def __init__(self, blocks: Sequence[nn.Module], layers: Sequence[int], *, tokens: int, prefix: int) -> None:
-        self.frames: dict[int, Tensor] = {}
-        self._tokens, self._prefix = tokens, prefix
-        for layer in layers:
-            blocks[layer - 1].register_forward_hook(lambda module, args, output, layer=layer: self._keep(layer, output))
-
-    def _keep(self, layer: int, output: Tensor | tuple[Tensor, ...]) -> None:
-        states = output[0] if isinstance(output, tuple) else output
-        # The pass over the video; the prompts come afterwards in a pass of their own, without its tokens.
-        if layer not in self.frames and states.shape[1] > self._prefix:
-            video = states[:, self._prefix :].unflatten(1, (-1, self._tokens))[:, :, 1:]
-            self.frames[layer] = reduce(video.float(), 'v t p d -> v t d', 'mean').cpu()
-
-    def take(self) -> dict[int, Tensor]:
-        """The frames ``[V, T, D]`` of each layer since the last call."""
-        frames, self.frames = self.frames, {}
-        return frames
+MATCHINGS = {'OTAM': dict(type='OTAM'), 'Bi-MHM': dict(type='BiMHM'), 'cosine': dict(type='CosineMatching')}
 
 
 @torch.no_grad()
@@ -76,23 +46,15 @@ def tokens_of_layers(
     preprocessor = MODELS.build(cfg.model.data_preprocessor)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     preprocessor.to(device)
-    mllm = backbone._mllm
-    vision = mllm.source.config.vision_config
-    taps = LayerTaps(
-        mllm.model(device).language_model.layers,
-        layers,
-        tokens=(vision.image_size // vision.patch_size) ** 2 + 1,
-        prefix=len(mllm.prompt_tokenizer.prefix),
-    )
     workers = cfg.val_dataloader.get('num_workers', 0)
     loader = DataLoader(Subset(SingleVideos(dataset), videos), batch_size=4, num_workers=workers, collate_fn=list)
     found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     with ExtractionProgress(len(videos), name) as progress:
         for batch in loader:
             data = {key: [video[key] for video in batch] for key in ('inputs', 'data_samples')}
-            backbone.encode(preprocessor(data, False)['inputs'], [[PROMPT]] * len(batch))
-            for layer, frames in taps.take().items():
-                found[layer].append(frames)
+            inputs = preprocessor(data, False)['inputs']
+            for layer, frames in backbone.frames_of_layers(inputs, layers).items():
+                found[layer].append(frames.cpu())
             progress(len(batch))
     return {layer: torch.cat(parts) for layer, parts in found.items()}
 
@@ -116,17 +78,23 @@ def build_dataset(cfg: Config, split: str, episodes: int) -> EpisodicDataset:
     return DATASETS.build(dict(config, dataset=videos, num_episodes=episodes))
 
 
-def draw(results: dict[int, dict[str, tuple[float, float]]], path: Path) -> None:
+def draw(results: dict[int, dict[str, tuple[float, float]]], path: Path, title: str) -> None:
     """Accuracy by layer, with intervals."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout='constrained')
     axis = figure.subplots()
-    for name in MATCHINGS:
+    layers = list(results)
+    for number, (name, marker) in enumerate(zip(MATCHINGS, 'os^', strict=True)):
         means, errors = zip(*(scores[name] for scores in results.values()))
-        axis.errorbar(list(results), means, errors, label=name, marker='o', capsize=3)
-    axis.set(xlabel='decoder layer', ylabel='accuracy in %', xticks=list(results))
-    axis.legend()
+        places = [layer + 0.06 * (number - 1) for layer in layers]  # side by side, to tell the intervals apart
+        axis.errorbar(places, means, errors, label=name, marker=marker, markersize=4, linewidth=1, capsize=2)
+    axis.set(title=title, xlabel='decoder layer', ylabel='accuracy in % (bars: 95 % interval)')
+    if len(layers) <= 16:
+        axis.set_xticks(layers)
+    axis.grid(alpha=0.3)
+    axis.spines[['top', 'right']].set_visible(False)
+    axis.legend(frameon=False)
     figure.savefig(path, dpi=150)
 
 
@@ -136,7 +104,11 @@ def show(results: dict[int, dict[str, tuple[float, float]]]) -> None:
 
     table = Table('layer', *MATCHINGS)
     for layer, scores in results.items():
-        table.add_row(str(layer), *(f'{mean:.2f} ± {error:.2f}' for mean, error in scores.values()))
+        cells = []
+        for name, (mean, error) in scores.items():
+            best = mean == max(others[name][0] for others in results.values())
+            cells.append(f'[bold]{mean:.2f} ± {error:.2f}[/]' if best else f'{mean:.2f} ± {error:.2f}')
+        table.add_row(str(layer), *cells)
     Console().print(table)
 
 
@@ -153,10 +125,10 @@ def main(argv: list[str] | None = None) -> dict[int, dict[str, tuple[float, floa
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope('mmaction')
-    depth = MODELS.build(dict(cfg.model.backbone, layer=1))._source.config.text_config.num_hidden_layers
-    layers = sorted(set(args.layers or range(1, depth + 1)))
-    if not 1 <= layers[0] <= layers[-1] <= depth:
-        raise ValueError(f'--layers must lie between 1 and {depth}, but are {layers}.')
+    depth = MODELS.build(dict(cfg.model.backbone, layer=0)).depth
+    layers = sorted(set(args.layers or range(depth + 1)))
+    if not 0 <= layers[0] <= layers[-1] <= depth:
+        raise ValueError(f'--layers must lie between 0 and {depth}, but are {layers}.')
     dataset = build_dataset(cfg, 'val', args.episodes)
     sampler = {key: value for key, value in cfg.val_dataloader.sampler.items() if key != 'type'}
     variants = VideoVariants(nn.Module())
@@ -171,7 +143,8 @@ def main(argv: list[str] | None = None) -> dict[int, dict[str, tuple[float, floa
     out = args.out or Path('work_dirs') / Path(args.config).stem / 'layers'
     out.mkdir(parents=True, exist_ok=True)
     (out / 'layers.json').write_text(json.dumps(results, indent=2) + '\n')
-    draw(results, out / 'layers.png')
+    shape = f'{plan.episodes.num_ways}-way {plan.episodes.support_index.shape[2]}-shot'
+    draw(results, out / 'layers.png', f'Without training, meta-val, {shape}, {len(plan)} episodes')
     show(results)
     return results
 

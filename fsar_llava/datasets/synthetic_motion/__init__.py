@@ -4,7 +4,18 @@ The generator needs numpy and OpenCV alone. ``programs`` says what happens, ``sc
 what it looks like, ``writer`` puts it on disk.
 """
 
-from .programs import CLASSES, HELD_OUT, PROGRAMS, SPLITS, leaks, reverse, sample_training_programs, sentence, swap
+from .programs import (
+    CLASSES,
+    HELD_OUT,
+    PROGRAMS,
+    SPLITS,
+    leaks,
+    reverse,
+    reversed_pairs,
+    sample_training_programs,
+    sentence,
+    swap,
+)
 from .renderer import render
 from .scenes import Scenes, frame_times, sample_scenes
 
@@ -18,6 +29,7 @@ __all__ = [
     'leaks',
     'render',
     'reverse',
+    'reversed_pairs',
     'sample_scenes',
     'sample_training_programs',
     'sentence',

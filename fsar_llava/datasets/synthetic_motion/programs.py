@@ -123,6 +123,23 @@ def order_pairs(split: str) -> list[tuple[int, int]]:
     return [(i, j) for i, j in combinations(range(len(programs)), 2) if programs[j] == reverse(programs[i])]
 
 
+def reversed_pairs(split: str) -> list[tuple[str, str]]:
+    """Names of the classes of a split that play the same film in opposite directions, each pair once.
+
+    ``EpisodicSampler(num_ways=2, groups=reversed_pairs('test'))`` gives episodes that temporal order alone decides.
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+
+    Raises:
+        ValueError: If there is no such split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f'The splits are {", ".join(SPLITS)}; there is no {split!r}.')
+    names = [sentence(program) for program in PROGRAMS[split]]
+    return [(names[i], names[j]) for i, j in order_pairs(split)]
+
+
 def sample_training_programs(
     count: int, rng: np.random.Generator, *, known: float = 0.45, lengths: tuple[float, float, float] = (0.1, 0.6, 0.3)
 ) -> list[Program]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -24,18 +26,28 @@ class EpisodePlan:
     episodes: EpisodeBatch
 
     @classmethod
-    def make(cls, dataset: EpisodicDataset, sampler: EpisodicSampler, variants: VideoVariants) -> EpisodePlan:
+    def make(
+        cls,
+        dataset: EpisodicDataset,
+        sampler: EpisodicSampler,
+        variants: VideoVariants,
+        unreadable: Mapping[int, str] = MappingProxyType({}),
+    ) -> EpisodePlan:
         """Draw the episodes of the sampler's epoch.
 
         Args:
             dataset: Knows the videos.
             sampler: Draws the episodes.
             variants: Numbers what is needed of the videos; grows.
+            unreadable: Videos that cannot be loaded, with what is wrong with each; the dataset replaces them.
+
+        Raises:
+            RuntimeError: If such a video must not, or cannot, be replaced.
         """
         support, query, ways, heads = [], [], [], []
         shape = (sampler.num_ways, sampler.num_shots)
         for number in range(len(dataset)):
-            stamps = dataset.stamps(sampler.episode(number))
+            stamps = dataset.stamps(dataset.replace_videos(sampler.episode(number), unreadable))
             rows = [variants.row(stamp) for stamp in stamps]
             count = sampler.num_ways * sampler.num_shots  # supports come first, way by way
             support.append(rows[:count])

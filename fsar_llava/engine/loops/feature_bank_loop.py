@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from mmengine.dataset import pseudo_collate
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner, autocast
@@ -16,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from fsar_llava.datasets import EpisodicDataset, EpisodicSampler
+from fsar_llava.datasets.episodic_dataset import REMEDY
 from fsar_llava.features import FeatureBank
 from fsar_llava.features.deterministic_pipeline import check_deterministic
 from fsar_llava.models.heads import PrototypeHead
@@ -25,9 +25,10 @@ from fsar_llava.structures import VideoFeatures
 from .episode_plan import EpisodePlan
 from .episode_scorer import EpisodeScorer
 from .evaluation_setting import EvaluationSetting
+from .loaded_videos import first_readable, video_loader
 from .result_files import add_to_results, copy_for, write_overview
 from .settings_table import settings_table
-from .video_encoder import SingleVideos, encode_videos
+from .video_encoder import encode_videos
 from .video_variants import VideoVariants
 
 
@@ -54,6 +55,8 @@ class FeatureBankLoop(BaseLoop):
 
     Raises:
         TypeError: If dataset, sampler or head are of another kind.
+        RuntimeError: If a video cannot be loaded and the dataset's ``on_error`` is ``'raise'``, or no video of its
+            class can take its place.
     """
 
     stage: str
@@ -92,18 +95,22 @@ class FeatureBankLoop(BaseLoop):
         self.runner.call_hook(f'before_{self.stage}')
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         self._check_model(model)
-        plans, variants = self._plan(model)
-        batches = variants.batches(self.video_batch_size)[get_rank() :: get_world_size()]
-        self.dataloader = self._video_loader(batches)
-        self.runner.call_hook(f'before_{self.stage}_epoch')
-        self.runner.model.eval()
+        variants, unreadable = VideoVariants(model), {}
+        plans = self._plan(variants, unreadable)
+        bank = FeatureBank()
         began = time.perf_counter()
-        bank = self._encode(model, batches, variants)
+        errors = self._encode(model, variants, bank, self.runner.call_hook)
+        while errors:  # other videos take the place of these, and may be among them themselves
+            unreadable.update(errors)
+            plans = self._plan(variants, unreadable)
+            errors = self._encode(model, variants, bank, _no_hook)
+        bank.device = bank.device or torch.device(self.bank_device or model.data_preprocessor.device)
+        features = bank.gather(len(variants))
         encoded = time.perf_counter()
         self._wall_time = dict(encoding=encoded - began)
-        metrics = self._evaluate(model.cls_head, bank, plans)
+        metrics = self._evaluate(model.cls_head, features, plans)
         self.runner.logger.info(
-            f'Encoded {len(variants.rows_of_video)} videos ({len(variants)} with their roles and prompts) in '
+            f'Encoded {variants.num_videos - len(unreadable)} videos ({len(variants)} with their roles and prompts) in '
             f'{encoded - began:.1f} s; scored {sum(map(len, plans))} episodes in {time.perf_counter() - encoded:.1f} s.'
         )
         self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
@@ -111,46 +118,54 @@ class FeatureBankLoop(BaseLoop):
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
 
-    def _plan(self, model: nn.Module) -> tuple[list[EpisodePlan], VideoVariants]:
-        """The episodes of each setting, and what they need of the videos."""
+    def _plan(self, variants: VideoVariants, unreadable: Mapping[int, str]) -> list[EpisodePlan]:
+        """The episodes of each setting; what they need of the videos is added to the variants."""
         dataset, sampler = self.episodes.dataset, self.episodes.sampler
         if not self._pipeline_checked:
-            first = min(min(videos) for videos in dataset.class_to_indices.values())
+            first = first_readable(dataset)
             check_deterministic(
                 dataset.dataset.pipeline.transforms, lambda: copy.deepcopy(dataset.dataset.get_data_info(first))
             )
             self._pipeline_checked = True
-        variants = VideoVariants(model)
         samplers = [setting.sampler(sampler) for setting in self.settings] or [sampler]
-        return [EpisodePlan.make(dataset, own, variants) for own in samplers], variants
-
-    def _video_loader(self, batches: list[Sequence[int]]) -> DataLoader:
-        """This process's share of the videos."""
-        workers = self.episodes.num_workers
-        return DataLoader(
-            SingleVideos(self.episodes.dataset),
-            batch_sampler=batches,
-            num_workers=workers,
-            collate_fn=pseudo_collate,
-            pin_memory=self.episodes.pin_memory,
-            multiprocessing_context=self.episodes.multiprocessing_context if workers else None,
-            worker_init_fn=self.episodes.worker_init_fn if workers else None,
-        )
+        return [EpisodePlan.make(dataset, own, variants, unreadable) for own in samplers]
 
     @torch.no_grad()
-    def _encode(self, model: nn.Module, batches: list[Sequence[int]], variants: VideoVariants) -> VideoFeatures:
-        """Features of all variants, of all processes."""
-        bank = None
-        for number, batch in enumerate(self.dataloader):
-            self.runner.call_hook(f'before_{self.stage}_iter', batch_idx=number, data_batch=batch)
-            rows = [variants.rows_of_video[video] for video in batches[number]]
-            with autocast(enabled=self.fp16):
-                features = encode_videos(model, batch, [[variants.stamps[row] for row in part] for part in rows])
-            if bank is None:
-                bank = FeatureBank(len(variants), self._bank_device(features, len(variants)))
-            bank.add([row for part in rows for row in part], features.float())
-            self.runner.call_hook(f'after_{self.stage}_iter', batch_idx=number, data_batch=batch, outputs=())
-        return (bank or FeatureBank(len(variants), self.bank_device or model.data_preprocessor.device)).gather()
+    def _encode(
+        self, model: nn.Module, variants: VideoVariants, bank: FeatureBank, call_hook: Callable[..., None]
+    ) -> dict[int, str]:
+        """Add this process's share of the new variants to the bank.
+
+        Returns:
+            The videos that could not be loaded, of all processes, with what is wrong with each.
+        """
+        rows = variants.take_new()
+        videos = list(rows)
+        # The batches do not depend on the number of processes.
+        batches = [videos[k : k + self.video_batch_size] for k in range(0, len(videos), self.video_batch_size)]
+        self.dataloader = video_loader(self.episodes, batches[get_rank() :: get_world_size()])
+        call_hook(f'before_{self.stage}_epoch')
+        self.runner.model.eval()
+        errors: dict[int, str] = {}
+        for number, (loaded, batch, failed) in enumerate(self.dataloader):
+            call_hook(f'before_{self.stage}_iter', batch_idx=number, data_batch=batch)
+            self._report(failed)
+            errors.update(failed)
+            if loaded:
+                own = [rows[video] for video in loaded]
+                with autocast(enabled=self.fp16):
+                    features = encode_videos(model, batch, [[variants.stamps[row] for row in part] for part in own])
+                bank.device = bank.device or self._bank_device(features, len(variants))
+                bank.add([row for part in own for row in part], features.float())
+            call_hook(f'after_{self.stage}_iter', batch_idx=number, data_batch=batch, outputs=())
+        return {video: error for part in all_gather_object(errors) for video, error in part.items()}
+
+    def _report(self, failed: Mapping[int, str]) -> None:
+        """Warn of videos that cannot be loaded, or stop at the first of them, as the dataset is set to."""
+        for error in failed.values():
+            if self.episodes.dataset.on_error == 'raise':
+                raise RuntimeError(f'{error}. {REMEDY}')
+            self.runner.logger.warning(f'{error}. Other videos of its class take its place.')
 
     def _bank_device(self, features: VideoFeatures, num_rows: int) -> torch.device:
         """The configured device, else that of the features if it has room for all of them twice."""
@@ -212,6 +227,10 @@ class FeatureBankLoop(BaseLoop):
                 f'{type(self).__name__} needs a recognizer with a PrototypeHead, but {type(model).__name__} has '
                 f"{type(getattr(model, 'cls_head', None)).__name__}. Use mmengine's ValLoop and TestLoop for it."
             )
+
+
+def _no_hook(name: str, **kwargs: object) -> None:
+    """Further passes over a few videos are no epochs of their own."""
 
 
 def _check_names(settings: Sequence[EvaluationSetting]) -> None:

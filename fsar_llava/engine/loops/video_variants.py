@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 
 from torch import nn
 
@@ -20,18 +20,17 @@ class VideoVariants:
 
     Attributes:
         stamps: For each variant what :meth:`EpisodicDataset.stamps` said about one of its occurrences.
-        rows_of_video: For each video, by its index in the dataset, the numbers of its variants.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.stamps: list[Stamp] = []
-        self.rows_of_video: dict[int, list[int]] = {}
         self._prompts = getattr(model, 'prompts', None)
         # Asked once: it reads all templates, and a test has a hundred thousand stamps.
         self._prompts_episode = self._prompts is not None and self._prompts.episode_conditioned
         parts = (getattr(model, name, None) for name in ('backbone', 'neck'))
         self._reads_episode = any(getattr(part, 'episode_conditioned', False) for part in parts)
         self._rows: dict[Hashable, int] = {}
+        self._new: dict[int, list[int]] = {}
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -43,7 +42,7 @@ class VideoVariants:
         if row is None:
             row = self._rows[key] = len(self.stamps)
             self.stamps.append(stamp)
-            self.rows_of_video.setdefault(stamp['video_index'], []).append(row)
+            self._new.setdefault(stamp['video_index'], []).append(row)
         return row
 
     def _key(self, stamp: Stamp) -> Hashable:
@@ -54,7 +53,12 @@ class VideoVariants:
             key += (self._prompts.prompt(stamp),)
         return (*key, stamp['class_names']) if self._reads_episode else key
 
-    def batches(self, num_videos: int) -> list[Sequence[int]]:
-        """The videos that are needed, in batches that do not depend on the number of processes."""
-        videos = sorted(self.rows_of_video)
-        return [videos[begin : begin + num_videos] for begin in range(0, len(videos), num_videos)]
+    @property
+    def num_videos(self) -> int:
+        """How many videos have variants."""
+        return len({stamp['video_index'] for stamp in self.stamps})
+
+    def take_new(self) -> dict[int, list[int]]:
+        """For each video, by its index in the dataset, the numbers that its variants got since the last call."""
+        new, self._new = self._new, {}
+        return {video: new[video] for video in sorted(new)}

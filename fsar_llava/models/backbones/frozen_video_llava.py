@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from .layer_taps import LayerTaps
 from .prompt_tokenizer import PromptTokenizer
 from .shared_prefix import run_suffixes
 
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
     from .random_source import RandomSource
 
 SUFFIX_TOKENS_PER_PASS = 1024
-"""Prompts of one video that share a decoder pass, counted in tokens. Their attention grows with its square."""
+"""Prompts of one video that share a decoder pass, counted in tokens, at most. Their attention grows with its square."""
+
+MIN_SUFFIX_TOKENS = 256
+"""Their tokens where the video itself is shorter: a smaller pass costs no less."""
 
 
 class FrozenVideoLlava:
@@ -71,7 +77,13 @@ class FrozenVideoLlava:
                 f'layer={self.layer} is beyond the {depth} decoder layers of {self.source.name}; choose 0 to {depth}.'
             )
 
-    def check_size(self, pixels: Tensor, suffix_length: int) -> None:
+    @property
+    def frame_tokens(self) -> int:
+        """Tokens of a frame as the decoder reads it: its patches and the CLS token."""
+        vision = self.source.config.vision_config
+        return (vision.image_size // vision.patch_size) ** 2 + 1
+
+    def check_size(self, pixels: Tensor, suffix_length: int = 0) -> None:
         """Refuse frames of another size than the vision tower's, and more tokens than the decoder has positions for.
 
         Raises:
@@ -85,7 +97,7 @@ class FrozenVideoLlava:
                 f"{list(pixels.shape)}. Put dict(type='MLLMResizeCrop', size={size}) and dict(type='FormatShape', "
                 "input_format='NCHW') into the pipeline."
             )
-        video = pixels.shape[1] * ((size // vision.patch_size) ** 2 + 1)
+        video = pixels.shape[1] * self.frame_tokens
         limit = self.source.config.text_config.max_position_embeddings
         if len(self.prompt_tokenizer.prefix) + video + suffix_length > limit:
             raise ValueError(
@@ -133,19 +145,32 @@ class FrozenVideoLlava:
         Args:
             pixels: ``[V, T, C, H, W]`` normalised frames.
             suffixes: ``[V, n, L]`` token ids of n texts per video, padded on the right. Causality keeps the padding
-                out of what stands before it.
+                out of what stands before it. Fastest, if texts that begin alike are neighbours.
 
         Returns:
             ``[V, T, 1+P, D]`` visual tokens, the first of each frame being the CLS token, and ``[V, n, L, D]``.
         """
         model = self.model(pixels.device)
-        # Plain tensors without a graph, whatever mode the caller is in: trained layers can keep them for backward. And
-        # no autocast: the features must not depend on how the layers behind them are trained.
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+        with _plain(pixels.device):
             visual, cache = self._run_videos(model, pixels)
-            per_pass = max(1, SUFFIX_TOKENS_PER_PASS // suffixes.shape[-1])
-            textual = [run_suffixes(model, cache, part) for part in suffixes.split(per_pass, dim=1)]
+            # Prompts of a pass are compared in vain; no more of that than of what is compared with the video.
+            limit = min(SUFFIX_TOKENS_PER_PASS, max(MIN_SUFFIX_TOKENS, cache.get_seq_length()))
+            parts = suffixes.split(max(1, limit // suffixes.shape[-1]), dim=1)
+            textual = [run_suffixes(model, cache, part) for part in parts]
         return visual, torch.cat(textual, dim=1)
+
+    def frames_of_layers(self, pixels: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
+        """The mean patch of every frame, ``[V, T, D]``, behind each of some blocks, from one pass over the videos."""
+        model = self.model(pixels.device)
+        taps = LayerTaps(
+            model.language_model,
+            layers,
+            prefix=len(self.prompt_tokenizer.prefix),
+            tokens=self.frame_tokens,
+        )
+        with _plain(pixels.device), taps:
+            self._run_videos(model, pixels)
+        return taps.frames
 
     def _run_videos(self, model: VideoLlavaModel, pixels: Tensor) -> tuple[Tensor, Cache]:
         """``[V, T, 1+P, D]`` hidden states of the videos, and the keys and values of all blocks up to them."""
@@ -161,6 +186,16 @@ class FrozenVideoLlava:
         output = model.language_model(inputs_embeds=embeddings, use_cache=True)
         states = output.last_hidden_state[:, len(words) :]
         return rearrange(states, 'v (t p) d -> v t p d', t=pixels.shape[1]), output.past_key_values
+
+
+@contextmanager
+def _plain(device: torch.device) -> Iterator[None]:
+    """Plain tensors without a graph, whatever mode the caller is in: trained layers can keep them for backward.
+
+    And no autocast: the features must not depend on how the layers behind them are trained.
+    """
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def cut(config: VideoLlavaConfig, layer: int) -> VideoLlavaConfig:

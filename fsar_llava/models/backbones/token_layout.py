@@ -12,7 +12,8 @@ from torch import Tensor
 def pad_texts(ids: Sequence[Sequence[Sequence[int]]]) -> Tensor:
     """``[V, n, L]`` from the token ids of up to n texts per video.
 
-    The padding is token 0, on the right; in a causal decoder nothing valid ever sees it.
+    The padding is token 0, on the right; in a causal decoder nothing valid ever sees it. A video with fewer texts
+    repeats its last one.
     """
     num = max(len(texts) for texts in ids)
     length = max(len(text) for texts in ids for text in texts)
@@ -20,6 +21,7 @@ def pad_texts(ids: Sequence[Sequence[Sequence[int]]]) -> Tensor:
     for video, texts in enumerate(ids):
         for place, text in enumerate(texts):
             padded[video, place, : len(text)] = torch.tensor(text)
+        padded[video, len(texts) :] = padded[video, len(texts) - 1]
     return padded
 
 

@@ -121,6 +121,16 @@ class VideoMLLMBackbone(BaseModule):
         return side * side + self.keep_cls
 
     @property
+    def depth(self) -> int:
+        """Decoder blocks of the whole model, of which ``layer`` run."""
+        return self._source.config.text_config.num_hidden_layers
+
+    def text_length(self, prompt: str) -> int:
+        """L, the textual tokens of a prompt."""
+        start, stop = self._mllm.prompt_tokenizer(prompt).span(self.text_span)
+        return stop - start
+
+    @property
     def _patches_per_side(self) -> int:
         vision = self._source.config.vision_config
         return vision.image_size // vision.patch_size
@@ -169,16 +179,38 @@ class VideoMLLMBackbone(BaseModule):
         """
         self._check_grid()
         self._check_prompts(inputs, prompts)
-        distinct = [list(dict.fromkeys(asked)) for asked in prompts]
+        distinct = [sorted(set(asked)) for asked in prompts]  # in this order, neighbours begin alike
         tokens = [[self._mllm.prompt_tokenizer(prompt) for prompt in asked] for asked in distinct]
-        suffixes = pad_texts([[token.ids for token in asked] for asked in tokens]).to(inputs.device)
+        suffixes = pad_texts([[token.ids for token in asked] for asked in tokens])
         self._mllm.check_size(inputs, suffixes.shape[-1])
         visual, textual = self._run(inputs, suffixes)
 
-        rows = [(video, distinct[video].index(prompt)) for video, asked in enumerate(prompts) for prompt in asked]
+        places = [{prompt: place for place, prompt in enumerate(asked)} for asked in distinct]
+        rows = [(video, places[video][prompt]) for video, asked in enumerate(prompts) for prompt in asked]
         video_index, place = torch.tensor(rows, device=inputs.device).unbind(1)
         spans = torch.tensor([tokens[video][k].span(self.text_span) for video, k in rows], device=inputs.device)
         return VideoTokens(visual, *select_spans(textual[video_index, place], spans), video_index)
+
+    def frames_of_layers(self, inputs: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
+        """What several layers make of the frames of V videos, from one pass and without a prompt.
+
+        Args:
+            inputs: ``[V, T, C, H, W]`` normalised frames.
+            layers: Numbers of decoder blocks, up to ``layer``; 0 is what enters the first.
+
+        Returns:
+            Layer -> ``[V, T, D]``, the mean of each frame's patches, in float32.
+
+        Raises:
+            ValueError: If a layer does not run, or the frames do not have the size that the model was made for.
+        """
+        if not layers or not 0 <= min(layers) <= max(layers) <= self.layer:
+            raise ValueError(f'layers must lie between 0 and layer={self.layer}, but are {list(layers)}.')
+        self._mllm.check_size(inputs)
+        parts = [
+            self._mllm.frames_of_layers(pixels, layers) for pixels in inputs.split(self.max_batch_size or len(inputs))
+        ]
+        return {layer: torch.cat([part[layer] for part in parts]) for layer in layers}
 
     def _run(self, inputs: Tensor, suffixes: Tensor) -> tuple[Tensor, Tensor]:
         """``[V, T, P, D]`` and ``[V, n, L, D]``; the patches are pooled before the next videos run."""

@@ -12,6 +12,7 @@ from fsar_llava.datasets.synthetic_motion import (
     SPLITS,
     leaks,
     reverse,
+    reversed_pairs,
     sample_training_programs,
     sentence,
     swap,
@@ -45,6 +46,24 @@ def test_all_classes_are_in_pairs_that_differ_in_order_alone(split, pairs):
     found = order_pairs(split)
     assert len(found) == pairs
     assert sorted(i for pair in found for i in pair) == list(range(2 * pairs))
+
+
+@pytest.mark.parametrize(('split', 'first', 'count'), [('train', 0, 19), ('val', 38, 6), ('test', 50, 8)])
+def test_names_of_reversed_pairs(split, first, count):
+    pairs = reversed_pairs(split)
+    assert len(pairs) == count
+    assert sorted(name for pair in pairs for name in pair) == sorted(CLASSES[first : first + 2 * count])
+    opposite = dict(right='left', up='down', grows='shrinks', brightens='fades', approaches='leaves')
+    opposite |= {back: forth for forth, back in opposite.items()}
+    for forth, back in pairs:
+        motions, others = ([word for word in name.split() if word in opposite] for name in (forth, back))
+        assert others == [opposite[word] for word in reversed(motions)]
+
+
+def test_reversed_pairs_of_the_test_split():
+    assert ('a shape moves right then down', 'a shape moves up then left') in reversed_pairs('test')
+    with pytest.raises(ValueError, match=r"splits are train, val, test; there is no 'meta-test'"):
+        reversed_pairs('meta-test')
 
 
 def test_reverse_and_swap():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -165,3 +166,49 @@ def test_one_and_three_processes_write_the_same_result(leaf: str, data_root: Pat
         results.append({key: value for key, value in result.items() if key not in ('wall_time', 'date')})
     assert results[0] == results[1]
     assert results[0]['episodes'] == 20
+
+
+class TestUnreadableVideos:
+    """Of each class two videos cannot be decoded, so that some of those that take their place cannot either."""
+
+    @pytest.fixture
+    def broken(self, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        root = tmp_path / 'data' / 'toy_motion'
+        shutil.copytree(data_root / 'toy_motion', root)
+        monkeypatch.setenv('FSAR_DATA_ROOT', str(root.parent))
+        names = [line.split('\t')[0] for line in (root / 'test.txt').read_text().splitlines()]
+        paths = [root / 'videos' / name for number, name in enumerate(names) if number % 6 in (0, 3)]
+        for path in paths:
+            path.write_bytes(b'')
+        return paths
+
+    @staticmethod
+    def replace(cfg: Config) -> None:
+        cfg.test_dataloader.dataset.on_error = 'replace'
+        cfg.test_dataloader.dataset.num_episodes = 12
+
+    @pytest.mark.parametrize('leaf', [OTAM, KNOWN])
+    def test_replaced_as_in_the_loop_over_episodes(
+        self, run_test: Callable[..., dict], broken: list[Path], leaf: str
+    ) -> None:
+        one = run_test(leaf, self.replace)
+        other = run_test(leaf, self.replace, type='FeatureBankTestLoop', video_batch_size=3, episode_batch_size=5)
+        assert_equal_results(one['kept/results'], other['kept/results'])
+
+    def test_replacement_is_needed(self, run_test: Callable[..., dict], data_root: Path, request) -> None:
+        """The test above means something: most of its episodes are others than with intact videos."""
+        whole = run_test(OTAM, self.replace, type='FeatureBankTestLoop')['kept/results']
+        request.getfixturevalue('broken')
+        replaced = run_test(OTAM, self.replace, type='FeatureBankTestLoop')['kept/results']
+        changed = [one['episode_digest'] != other['episode_digest'] for one, other in zip(whole, replaced)]
+        assert sum(changed) > 6
+
+    def test_refused_by_default(self, run_test: Callable[..., dict], broken: list[Path]) -> None:
+        with pytest.raises(RuntimeError, match=r"Cannot load the video .*on_error='replace'"):
+            run_test(OTAM, type='FeatureBankTestLoop')
+
+    def test_no_video_left(self, run_test: Callable[..., dict], broken: list[Path]) -> None:
+        for path in broken[0].parent.iterdir():
+            path.write_bytes(b'')
+        with pytest.raises(RuntimeError, match=r'Episode \d+: .* Nor can any of the \d videos of the class'):
+            run_test(OTAM, self.replace, type='FeatureBankTestLoop')

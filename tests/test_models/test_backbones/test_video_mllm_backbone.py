@@ -142,7 +142,48 @@ class TestSharedPrefix:
         longest = len(f'\n{prompt} ASSISTANT:'.encode())
         prefix = 1 + len('USER: ') + FRAMES * (PATCHES + 1)  # BOS, text, video
         assert frames == [3 * FRAMES]
-        assert blocks == [(3, prefix, WIDTH), (3, 2 * longest, WIDTH)]
+        # The line break that both prompts of the third video begin with runs once for both.
+        assert blocks == [(3, prefix, WIDTH), (3, 1, WIDTH), (3, 2 * (longest - 1), WIDTH)]
+
+    @pytest.mark.parametrize('tokens_per_pass', [60, 10000])
+    def test_a_common_beginning_runs_once(self, folder, pixels, expected, monkeypatch, tokens_per_pass):
+        monkeypatch.setattr(frozen_video_llava, 'SUFFIX_TOKENS_PER_PASS', tokens_per_pass)
+        monkeypatch.setattr(frozen_video_llava, 'MIN_SUFFIX_TOKENS', tokens_per_pass)
+        names = ['a', 'ab', 'abc', 'a', 'zz', 'é']
+        asked = [[f'Is it {name}' for name in names], ['Is it a'], ['Is it ab', 'What is it?']]
+        backbone = build(folder, 3, keep_cls=True)
+        blocks = []
+        model = backbone._mllm.model(pixels.device)
+        model.language_model.layers[0].register_forward_hook(lambda module, args, output: blocks.append(output.shape))
+        tokens = backbone.encode(pixels, asked)
+        rows = [(video, prompt) for video, prompts in enumerate(asked) for prompt in prompts]
+        for row, (video, prompt) in enumerate(rows):
+            close(tokens.textual[row][tokens.textual_mask[row]], expected(pixels[video], prompt, 3)[1])
+        longest = len('\nWhat is it? ASSISTANT:')
+        assert sum(shape[1] for shape in blocks[1:]) < 5 * longest
+
+    def test_frames_of_several_layers(self, pixels):
+        backbone = build(layer=3, max_batch_size=2)
+        frames = backbone.frames_of_layers(pixels, [3, 0, 1])
+        assert list(frames) == [3, 0, 1]
+        for layer, found in frames.items():
+            close(found, build(layer=layer)(pixels, PROMPTS).visual.double().mean(2).float())
+        # Nothing is left behind in the model.
+        modules = list(backbone._mllm.model(pixels.device).language_model.modules())
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+        entering = build(layer=0).frames_of_layers(pixels, [0])
+        close(entering[0], frames[0])
+
+    @pytest.mark.parametrize('layers', [[], [-1], [1, 4]])
+    def test_layers_that_do_not_run_are_refused(self, pixels, layers):
+        with pytest.raises(ValueError, match='between 0 and layer=3'):
+            build(layer=3).frames_of_layers(pixels, layers)
+
+    def test_depth_and_length_of_a_text(self, pixels):
+        backbone = build(layer=2, text_span='prompt')
+        assert backbone.depth == DEPTH
+        assert backbone.text_length('Café?') == len('Café?'.encode())
+        assert build(text_span='last').text_length('Café?') == 1
 
 
 class TestFrozen:

@@ -3,9 +3,9 @@
 
     python tools/analysis/reproduce_synthetic.py [--jobs 2] [--quick] [--only 'training-free*'] [--publish]
 
-Every row is an ordinary config, `<out>/rows/<row>/config.py`, that the standard tools train and test; rows that are done
-are not done again. Layer, learning rate, temperature, fusion and metric are chosen on meta-val; only then is anything
-that was trained tested on meta-test. Afterwards `<out>` holds `table.md`, `table.json`, `choices.json` and three figures.
+Every row is an ordinary config, `<out>/rows/<row>/config.py`, that the standard tools train and test; what is done is
+not done again. Layer, learning rate, temperature, fusion and metric are chosen on meta-val; only then is meta-test
+read. Afterwards `<out>` holds `table.md`, `table.json`, `choices.json` and three figures.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ QUICK = dict(
     layers=(0, 2, 3),
     seeds=(0, 1),
     train_episodes=40,
-    known_episodes=8,
-    clip_episodes=8,
-    val_episodes=60,
-    test_episodes=60,
-    videos_per_class=8,
+    known_episodes=4,
+    clip_episodes=4,
+    val_episodes=30,
+    test_episodes=30,
+    videos_per_class=6,
     fusions=('confidence', 'union'),
     rates=(1, 3),
     temperatures=(0.07,),
@@ -43,9 +43,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    root = Path(os.environ.get('FSAR_DATA_ROOT', REPOSITORY / 'data'))
-    parser.add_argument('--data', type=Path, default=root / 'synthetic_motion', help='made if missing; %(default)s')
-    parser.add_argument('--out', type=Path, default=REPOSITORY / 'work_dirs' / 'reproduce_synthetic')
+    parser.add_argument('--data', type=Path, help='the benchmark; default data/synthetic_motion, made if missing')
+    parser.add_argument('--out', type=Path, help='default work_dirs/reproduce_synthetic')
     parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='rows at a time; default: the cores')
     parser.add_argument('--quick', action='store_true', help='few rows of each kind and few episodes; shows no result')
     parser.add_argument('--only', default='*', metavar='GLOB', help='train and test rows with these names alone')
@@ -62,7 +61,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """What the command line says, over ``--quick``, over the defaults."""
-    settings = Settings(args.data.resolve(), args.out.resolve(), **(QUICK if args.quick else {}))
+    # A quick run has a small data set and a folder of its own.
+    suffix = '_quick' if args.quick else ''
+    root = Path(os.environ.get('FSAR_DATA_ROOT', REPOSITORY / 'data')) / ('quick' if args.quick else '')
+    data = (args.data or root / 'synthetic_motion').resolve()
+    out = (args.out or REPOSITORY / 'work_dirs' / f'reproduce_synthetic{suffix}').resolve()
+    settings = Settings(data, out, **(QUICK if args.quick else {}))
     for name in ('train_episodes', 'known_episodes', 'clip_episodes', 'val_episodes', 'test_episodes'):
         value = getattr(args, name)
         if value is not None:

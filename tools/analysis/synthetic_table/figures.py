@@ -75,21 +75,20 @@ def _ablations(table: Table) -> plt.Figure:
             bars.append((f"'{fusion}' instead of '{chosen.fusion}'", table.gap([row])))
         if fusion == chosen.fusion and metric != chosen.metric:
             bars.append((f'{metric} instead of {chosen.metric}', table.gap([row])))
-    headline = table.outcome.rows.headline
-    count = len(table.outcome.rows.full)
-    bars += [(f'linear projection, {m}', table.gap(headline[f'linear-{m}'][:count])) for m in ('both', 'visual')]
+    controls = (('both', 'linear projection, both modalities'), ('visual', 'linear projection, visual tokens'))
+    bars += [(label, table.gap(table.outcome.rows.headline[f'linear-{name}'])) for name, label in controls]
     bars = [(label, gap) for label, gap in bars if gap]
-    figure, axes = plt.subplots(figsize=(6.8, 0.9 + 0.27 * len(bars)), layout='constrained')
+    figure, axes = plt.subplots(figsize=(7.4, 1.1 + 0.27 * len(bars)), layout='constrained')
     places = np.arange(len(bars))[::-1]
     gaps = np.array([gap for _, gap in bars]).reshape(-1, 2)
     noise = _seed_noise(table.headline.get('unknown', {}).get('1shot'))
     if noise:
         axes.axvspan(-noise, noise, color='#dddddd', lw=0, zorder=0, label='another seed (95 %)')
-        axes.legend(frameon=False, fontsize=8, loc='lower left')
+        figure.legend(frameon=False, fontsize=8, loc='outside upper right')
     axes.barh(places, gaps[:, 0], xerr=gaps[:, 1], color='#56B4E9', height=0.62, error_kw=dict(lw=1, capsize=2))
     axes.axvline(0, color=GREY, lw=0.8)
     axes.set_yticks(places, [label for label, _ in bars])
-    axes.set_xlabel('1-shot accuracy on meta-test, points against the full model')
+    axes.set_xlabel('1-shot, meta-test: points against the full model')
     axes.spines['left'].set_visible(False)
     axes.tick_params(axis='y', length=0)
     return figure
@@ -123,7 +122,8 @@ def _bars(scores: list[Score]) -> tuple[list[float], list[float]]:
 def _level(axes: Axes, height: float | None, label: str) -> None:
     if height is not None:
         axes.axhline(height, color=GREY, ls=(0, (1, 1)), lw=1)
-        axes.annotate(label, (1, height), xycoords=('axes fraction', 'data'), ha='right', va='bottom', color=GREY)
+        place = dict(xycoords=('axes fraction', 'data'), textcoords='offset points')
+        axes.annotate(label, (1, height), (-3, 2), **place, ha='right', va='bottom', color=GREY, fontsize=8)
 
 
 def _seed_noise(score: Score | None) -> float | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .jobs import Job
-from .recipes import Choices, clip, grid, known, linear, trained
+from .recipes import TASKS, Choices, clip, grid, known, linear, tasks, trained
 from .rows import Row
-from .settings import EPOCHS, Settings
+from .settings import EPOCHS, Settings, weights
 from .tasks import test, train
-
-ONE_SHOT = [dict(name='1shot', num_shots=1)]
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class FinalRows:
         grid: By fusion and metric.
         layers: By layer.
         episodes: By number of training episodes; the last one is ``full``.
-        clip: By method.
+        clip: By method; those whose weights are there.
     """
 
     headline: dict[str, list[Row]]
@@ -69,21 +67,19 @@ def final_rows(settings: Settings, choices: Choices, first: Choices) -> FinalRow
         grid={(c.fusion, c.metric): trained(settings, c, few[0]) for c in grid(settings, choices)},
         layers={k: trained(settings, replace(first, layer=k), few[0]) for k in settings.layers if k},
         episodes={count: full(episodes=count) for count in counts} | {settings.train_episodes: full()},
-        clip={method: clip(settings, method) for method in settings.clip},
+        clip={method: clip(settings, method) for method in settings.clip if weights(method).is_dir()},
     )
 
 
-def final_jobs(settings: Settings, rows: FinalRows, reversed_pairs: list) -> list[Job]:
+def final_jobs(settings: Settings, rows: FinalRows) -> list[Job]:
     """Trainings that are still to be done, and the one test of each row on meta-test."""
-    five = dict(name='5shot', num_shots=5)
-    pairs = dict(name='reversed', num_ways=2, num_shots=1, groups=reversed_pairs)
-    wanted = [(row, [*ONE_SHOT, five, pairs]) for same in rows.headline.values() for row in same]
-    wanted += [(row, [*ONE_SHOT, five]) for row in rows.clip.values()]
-    wanted += [(row, ONE_SHOT) for row in rows.ablations]
-    tests: dict[str, tuple[Row, list[dict]]] = {}
-    for row, shapes in wanted:
-        tests.setdefault(row.name, (row, shapes))
+    wanted = [(row, TASKS) for same in rows.headline.values() for row in same]
+    wanted += [(row, TASKS[:2]) for row in rows.clip.values()]
+    wanted += [(row, TASKS[:1]) for row in rows.ablations]
+    tests: dict[str, tuple[Row, tuple[str, ...]]] = {}
+    for row, names in wanted:  # a row that is wanted twice: the first has more tasks
+        tests.setdefault(row.name, (row, names))
     jobs = []
-    for row, shapes in tests.values():
-        jobs += [train(settings, row), test(settings, row, 'test', shapes)]
+    for row, names in tests.values():
+        jobs += [train(settings, row), test(settings, row, 'test', tasks(*names))]
     return jobs

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import combinations
+
+from fsar_llava.datasets.synthetic_motion import PROGRAMS, reverse, sentence, swap
 
 from .rows import Row, from_tokens, from_videos, merge, schedule
 from .settings import Settings, shipped
 
+TASKS = ('1shot', '5shot', 'reversed', 'swapped')
 TUPLE_WORDS = 2  # words a tuple: triples of words are a thousand a video, and take minutes a layer
 
 
@@ -71,7 +76,24 @@ def training_free(settings: Settings, layer: int, centred: bool, checkpoint: str
     )
 
 
-def training_free_tests(layer: int, split: str, reversed_pairs: list) -> list[dict]:
+def tasks(*names: str) -> list[dict]:
+    """Episodes of meta-test by name, as settings of one test."""
+    shapes = {
+        '1shot': dict(num_shots=1),
+        '5shot': dict(num_shots=5),
+        'reversed': dict(num_ways=2, num_shots=1, groups=order_pairs(reverse)),
+        'swapped': dict(num_ways=2, num_shots=1, groups=order_pairs(swap)),
+    }
+    return [dict(name=name, **shapes[name]) for name in names]
+
+
+def order_pairs(operation: Callable) -> list[list[str]]:
+    """Names of the meta-test classes of which one is the other's reverse, or the other's swap."""
+    programs = PROGRAMS['test']
+    return [[sentence(one), sentence(two)] for one, two in combinations(programs, 2) if operation(one) == two]
+
+
+def training_free_tests(layer: int, split: str) -> list[dict]:
     """All metrics on both modalities, as settings of one test. Meta-val has what the choices need, 1-shot."""
     tests = []
     # The prompt is the same for all videos, and so are the words that enter the decoder.
@@ -83,11 +105,8 @@ def training_free_tests(layer: int, split: str, reversed_pairs: list) -> list[di
                     metric = dict(metric, cardinalities=(TUPLE_WORDS,), num_frames=64)
                 matching = dict(type='MultimodalMatching', fusion='textual', matching=metric)
             head = dict(matching=matching, **prototypes().get(name, {}))
-            episodes = {'1shot': dict(num_shots=1)}
-            if split == 'test':
-                episodes['5shot'] = dict(num_shots=5)
-                episodes['reversed'] = dict(num_ways=2, num_shots=1, groups=reversed_pairs)
-            tests += [dict(name=f'{modality}_{name}_{task}', **shape, **head) for task, shape in episodes.items()]
+            for task in tasks('1shot') if split == 'val' else tasks(*TASKS):
+                tests.append({**task, 'name': f'{modality}_{name}_{task["name"]}', **head})
     return tests
 
 

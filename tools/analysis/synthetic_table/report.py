@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from fsar_llava.evaluation.report import versions, write_json
 
 from .checks import verdict
 from .figures import draw_figures
-from .recipes import metrics
+from .recipes import TASKS, metrics
 from .results import Score
 from .settings import Settings
 from .stages import Outcome
@@ -26,6 +27,7 @@ TITLES = {
     'ma_fsar': 'MA-FSAR',
     'clip_m2df': 'CLIP-M2DF',
 }
+TASK_TITLES = {'1shot': '1-shot', '5shot': '5-shot', 'reversed': 'reversed pairs', 'swapped': 'swapped pairs'}
 PARTS = {
     'spatial': 'spatial attention',
     'temporal': 'temporal attention',
@@ -69,30 +71,37 @@ def write_report(settings: Settings, outcome: Outcome, *, command: str, seconds:
 def _head(settings: Settings, facts: dict) -> str:
     packages = ', '.join(f'{name} {version}' for name, version in facts['versions'].items() if version)
     seeds = ', '.join(map(str, settings.seeds))
-    return f"""# SyntheticMotion, miniature Video-LLaVA
-
-Made on {facts['date'][:10]} by `{facts['command']}` in {facts['minutes']:.0f} minutes ({facts['cores']} cores; all rows
-together, also those of runs before that were interrupted, took {facts['minutes_of_all_jobs']:.0f} minutes of processes).
-{packages}.
-
-5-way accuracy in percent on {settings.test_episodes:,} meta-test episodes, the same for every row of a column (hash of the
-1-shot ones `{str(facts['episode_hash_1shot'])[:12]}`). Where there are several seeds ({seeds}): mean ± 95 % interval over
-seeds (Student's t); in brackets the 95 % interval over episodes. Trained with {settings.train_episodes:,} 1-shot episodes
-(Known: {settings.known_episodes:,}; methods on CLIP: {settings.clip_episodes:,}); the same weights are tested at 5 shots.
-*Reversed pairs*: 2-way 1-shot episodes of two classes that are the same film in opposite directions; chance is 50.
-Choices were made on {settings.val_episodes:,} meta-val episodes. *Best metric* is the best one on meta-test."""
+    made = (
+        f'Made on {facts["date"][:10]} by `{facts["command"]}` in {facts["minutes"]:.0f} minutes on {facts["cores"]} '
+        f'cores; all rows together, also those of earlier runs that were interrupted, took '
+        f'{facts["minutes_of_all_jobs"]:.0f} minutes of processes. {packages}.'
+    )
+    meaning = (
+        f'5-way accuracy in percent on {settings.test_episodes:,} meta-test episodes, the same for every row of a '
+        f'column (hash of the 1-shot ones: `{str(facts["episode_hash_1shot"])[:12]}`). Where there are several seeds '
+        f"({seeds}): mean ± 95 % interval over seeds (Student's t); in brackets the 95 % interval over episodes. "
+        f'Trained with {settings.train_episodes:,} 1-shot episodes (Known: {settings.known_episodes:,}; methods on CLIP: '
+        f'{settings.clip_episodes:,}); the same weights are tested at 5 shots. *Reversed pairs*: 2-way 1-shot episodes '
+        'of classes that are the same film in opposite directions; *swapped pairs*: of classes that show the same '
+        f'motions in opposite order; chance is 50 for both. Choices were made on {settings.val_episodes:,} meta-val '
+        'episodes. *Best metric* is the best one on meta-test.'
+    )
+    parts = ['# SyntheticMotion, miniature Video-LLaVA', made, meaning]
+    return '\n\n'.join(textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in parts)
 
 
 def _headline(table: Table) -> str:
     lines = []
     layer = table.outcome.choices.layer
     for title, where in ((f'Best metric without training, layer {layer}', layer), ('Best one, any layer', None)):
-        found = {task: table.best_free(task, where) for task in ('1shot', '5shot', 'reversed')}
+        found = {task: table.best_free(task, where) for task in TASKS}
         cells = [f'{one[1]}, {_name(one[0], where is None)}' if one else '' for one in found.values()]
         lines.append([title, *cells])
     for name, tasks in (table.headline | table.clip).items():
-        lines.append([TITLES[name], *(_cell(tasks.get(task)) for task in ('1shot', '5shot', 'reversed'))])
-    return '## Methods\n\n' + markdown(['', '1-shot', '5-shot', 'reversed pairs'], lines)
+        lines.append([TITLES[name], *(_cell(tasks.get(task)) for task in TASKS)])
+    absent = [TITLES[method] for method in table.settings.clip if method not in table.clip]
+    note = f'\n\nNot tested, for want of weights: {", ".join(absent)}.' if absent else ''
+    return '## Methods\n\n' + markdown(['', *TASK_TITLES.values()], lines) + note
 
 
 def _name(key: FreeKey, with_layer: bool) -> str:
@@ -125,8 +134,8 @@ def _ablations(table: Table) -> str:
         gap = table.gap(table.outcome.rows.without[part])
         rows.append([f'without {PARTS[part]}', _cell(found), f'{gap[0]:+.2f} ± {gap[1]:.2f}' if gap else ''])
     title = (
-        '## Without parts\n\nEach trained anew, 1-shot. Differences are taken episode by episode; their interval does not '
-        'know what another seed would change, see the seeds of the methods.\n\n'
+        '## Without parts\n\nEach trained anew, 1-shot. Differences are taken episode by episode; their interval does '
+        'not know what another seed would change, see the seeds of the methods.\n\n'
     )
     return title + markdown(['', '1-shot', 'difference'], rows)
 
@@ -154,7 +163,7 @@ def _sweeps(table: Table) -> str:
 
 def _training_free(table: Table) -> str:
     parts = []
-    for task, title in (('1shot', '1-shot'), ('5shot', '5-shot'), ('reversed', 'reversed pairs')):
+    for task, title in TASK_TITLES.items():
         groups = dict.fromkeys((k.layer, k.modality, k.centred) for k in table.free)
         rows = []
         for layer, modality, centred in sorted(groups, key=lambda g: (g[0], g[1] == 'textual', g[2])):
@@ -163,9 +172,9 @@ def _training_free(table: Table) -> str:
             rows.append([f'{layer}, {modality}{", centred" if centred else ""}', *cells])
         parts.append(f'### {title}\n\n' + markdown(['tokens', *metrics()], rows))
     title = (
-        '## Without training\n\nLayer 0 is what enters the decoder: frames from the tower; the words are the same for all '
-        'videos. *Centred*: minus the mean token of the meta-train videos. Tuples are pairs and triples of frames, or '
-        'pairs of words.\n\n'
+        '## Without training\n\nLayer 0 is what enters the decoder: frames from the tower; the words are the same for '
+        'all videos. *Centred*: minus the mean token of the meta-train videos. Tuples are pairs and triples of frames, '
+        'or pairs of words.\n\n'
     )
     return title + '\n\n'.join(parts)
 

@@ -25,6 +25,7 @@ class Row:
         overrides: What differs from it.
         seed: Of the training; None where nothing is trained.
         checkpoint: What is tested where nothing is trained: a file or ``'none'``.
+        after: Name of the job that a test waits for where nothing is trained.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Row:
     overrides: Mapping = field(default_factory=dict)
     seed: int | None = None
     checkpoint: str = 'none'
+    after: str | None = None
 
     @property
     def label(self) -> str:

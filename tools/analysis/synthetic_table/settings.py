@@ -80,6 +80,11 @@ def shipped(name: str) -> Config:
     return Config.fromfile(config_path(name))
 
 
+def weights(name: str) -> Path:
+    """Folder of the frozen weights of a shipped config."""
+    return REPOSITORY / shipped(name).model.backbone.model
+
+
 def use_data(data: Path) -> None:
     """Let the shipped configs find the data set.
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fsar_llava.datasets.synthetic_motion import reversed_pairs
-
 from .choosing import choose, planned
 from .final import FinalRows, final_jobs, final_rows
 from .jobs import Job, Pool
@@ -33,24 +31,19 @@ class Outcome:
 
 def run_stages(settings: Settings, pool: Pool) -> Outcome:
     """Data and tokens; metrics without training and choices on meta-val; then everything on meta-test."""
-    pairs = [list(pair) for pair in reversed_pairs('test')]
     first = shipped_choices()
-    pool.expect([*preparation(settings), *_before(settings, pairs), *_after(settings, first, first, pairs)])
+    before = [*extraction(settings), *centering(settings), *training_free_jobs(settings, 'val')]
+    expected = _on_meta_test(settings, final_rows(settings, first, first))
+    pool.expect([*preparation(settings), *before, *planned(settings, first), *expected])
     pool.run(preparation(settings))
-    pool.run(_before(settings, pairs))
+    pool.run(before)
     choices, record = choose(settings, pool)
-    pool.expect(_after(settings, choices, first, pairs))
     rows = final_rows(settings, choices, first)
-    pool.run([*training_free_jobs(settings, 'test', pairs), *final_jobs(settings, rows, pairs)])
+    pool.expect(_on_meta_test(settings, rows))
+    pool.run(_on_meta_test(settings, rows))
     return Outcome(choices, record, rows, list(pool.failed))
 
 
-def _before(settings: Settings, pairs: list) -> list[Job]:
-    """What needs no choice."""
-    return [*extraction(settings), *centering(settings), *training_free_jobs(settings, 'val', pairs)]
-
-
-def _after(settings: Settings, choices: Choices, first: Choices, pairs: list) -> list[Job]:
-    """What depends on the choices, as far as they are known."""
-    final = final_jobs(settings, final_rows(settings, choices, first), pairs)
-    return [*planned(settings, choices), *training_free_jobs(settings, 'test', pairs), *final]
+def _on_meta_test(settings: Settings, rows: FinalRows) -> list[Job]:
+    """All that comes after the choices."""
+    return [*training_free_jobs(settings, 'test'), *final_jobs(settings, rows)]

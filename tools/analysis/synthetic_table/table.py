@@ -6,14 +6,12 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 from .checks import make_checks
-from .recipes import metrics
+from .recipes import TASKS, metrics
 from .results import Score, difference, score, validations
 from .rows import Row
 from .settings import Settings
 from .stages import Outcome
 from .tasks import training_free_rows
-
-TASKS = ('1shot', '5shot', 'reversed')
 
 
 class FreeKey(NamedTuple):
@@ -61,7 +59,9 @@ class Table:
 
     def gap(self, rows: list[Row]) -> tuple[float, float] | None:
         """1-shot difference to the full model with the same seeds, and half the width of its interval."""
-        return difference(self.settings, rows, self.outcome.rows.full[: len(rows)], '1shot')
+        full = {row.seed: row for row in self.outcome.rows.full}
+        same = [row for row in rows if row.seed in full]
+        return difference(self.settings, same, [full[row.seed] for row in same], '1shot')
 
     def curves(self) -> dict[str, list[list[float]]]:
         """Meta-val accuracy after each quarter of each headline training, by method."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from .jobs import Job
 from .recipes import training_free, training_free_tests
 from .rows import Row
-from .settings import REPOSITORY, Settings, config_path, shipped
+from .settings import Settings, config_path, shipped, weights
 
 # Rough seconds on one core, for the time left alone.
 SECONDS_AN_EPISODE = {'trained': 0.04, 'linear': 0.02, 'known': 0.15, 'clip': 0.15}
@@ -73,16 +73,17 @@ def training_free_rows(settings: Settings) -> dict[tuple[int, bool], Row]:
     """By layer, and whether the tokens are centred."""
     rows = {}
     for layer in settings.layers:
-        rows[layer, False] = training_free(settings, layer, False)
+        rows[layer, False] = replace(training_free(settings, layer, False), after=f'tokens_layer{layer}/extract')
         row = training_free(settings, layer, True)
-        rows[layer, True] = replace(row, checkpoint=str(row.folder(settings) / 'means.pth'))
+        means = row.folder(settings) / 'means.pth'
+        rows[layer, True] = replace(row, checkpoint=str(means), after=f'{row.name}/means')
     return rows
 
 
-def training_free_jobs(settings: Settings, split: str, pairs: Sequence) -> list[Job]:
+def training_free_jobs(settings: Settings, split: str) -> list[Job]:
     """Every metric on every layer, one pass over the videos for each layer."""
     return [
-        test(settings, row, split, training_free_tests(layer, split, list(pairs)))
+        test(settings, row, split, training_free_tests(layer, split))
         for (layer, _), row in training_free_rows(settings).items()
     ]
 
@@ -121,15 +122,15 @@ def test(settings: Settings, row: Row, split: str, tests: Sequence[dict]) -> Job
         files=files,
         weight=5 + SECONDS_A_TEST[row.kind] * share * settings.test_episodes / 10000,
         inputs=origin(settings, row.base) + ('' if row.seed is None else f'seed {row.seed}'),
-        after=f'{row.name}/{"means" if row.seed is None else "train"}',
+        after=f'{row.name}/train' if row.seed is not None else row.after,
         clean=(split,),
     )
 
 
 def origin(settings: Settings, base: str) -> str:
     """Fingerprint of the frozen weights and of the data set that a row rests on."""
-    weights = REPOSITORY / shipped('video' if base in ('tokens', 'training_free') else base).model.backbone.model
-    files = [*sorted(weights.glob('*.safetensors')), settings.data / 'manifest.json']
+    folder = weights('video' if base in ('tokens', 'training_free') else base)
+    files = [*sorted(folder.glob('*.safetensors')), settings.data / 'manifest.json']
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes() if file.exists() else b'')

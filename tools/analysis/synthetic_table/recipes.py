@@ -1,0 +1,205 @@
+"""Which rows there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from fsar_llava.datasets.synthetic_motion import PROGRAMS, reverse, sentence, swap
+
+from .rows import Row, from_tokens, from_videos, merge, schedule
+from .settings import Settings, shipped
+
+TASKS = ('1shot', '5shot', 'reversed', 'swapped')
+TUPLE_WORDS = 2  # words a tuple: triples of words are a thousand a video, and take minutes a layer
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What meta-val decides.
+
+    Attributes:
+        layer: Decoder layer.
+        lr: Learning rate.
+        tau: Temperature of the head, and of the confidences.
+        fusion: How the modalities are fused.
+        metric: Name of the metric inside, a key of :func:`metrics`.
+        visual_lr: Learning rate of the linear control on visual tokens.
+        both_lr: Learning rate of the linear control on both modalities.
+    """
+
+    layer: int
+    lr: float
+    tau: float
+    fusion: str
+    metric: str
+    visual_lr: float
+    both_lr: float
+
+
+def shipped_choices() -> Choices:
+    """What the shipped config says."""
+    cfg = shipped('tokens')
+    head, lr = cfg.model.cls_head, cfg.optim_wrapper.optimizer.lr
+    metric = next(name for name, config in metrics().items() if config['type'] == head.matching.matching.type)
+    layer = shipped('video').model.backbone.layer
+    return Choices(layer, lr, head.temperature, head.matching.fusion, metric, lr, lr)
+
+
+def metrics() -> dict[str, dict]:
+    """Training-free metrics by name: those of the shipped config, and tuples."""
+    settings = shipped('training_free').test_cfg.settings
+    found = {setting.name: setting.matching.to_dict() for setting in settings}
+    return {'Tuples': dict(type='TupleMatching'), **found} if 'Tuples' not in found else found
+
+
+def prototypes() -> dict[str, dict]:
+    """How supports become prototypes, for the metrics that say so."""
+    settings = shipped('training_free').test_cfg.settings
+    return {setting.name: dict(prototype=setting.prototype.to_dict()) for setting in settings if 'prototype' in setting}
+
+
+def training_free(settings: Settings, layer: int, centred: bool, checkpoint: str = 'none') -> Row:
+    """Nothing is trained. Without a checkpoint the means that are subtracted are zero: plain tokens."""
+    channels = shipped('tokens').model.neck.in_channels
+    head = dict(_delete_=True, type='PrototypeHead', matching=metrics()['Bi-MHM'])
+    neck = dict(_delete_=True, type='Centering', in_channels=channels)
+    name = f'training-free_layer{layer}_{"centred" if centred else "plain"}'
+    return Row(
+        name,
+        f'Metrics without training on layer {layer}, {"centred" if centred else "plain"}',
+        'training-free',
+        'tokens',
+        merge(from_tokens(settings, layer), dict(model=dict(neck=neck, cls_head=head))),
+        checkpoint=checkpoint,
+    )
+
+
+def tasks(*names: str) -> list[dict]:
+    """Episodes of meta-test by name, as settings of one test."""
+    shapes = {
+        '1shot': dict(num_shots=1),
+        '5shot': dict(num_shots=5),
+        'reversed': dict(num_ways=2, num_shots=1, groups=order_pairs(reverse)),
+        'swapped': dict(num_ways=2, num_shots=1, groups=order_pairs(swap)),
+    }
+    return [dict(name=name, **shapes[name]) for name in names]
+
+
+def order_pairs(operation: Callable) -> list[list[str]]:
+    """Names of the meta-test classes of which one is the other's reverse, or the other's swap."""
+    programs = PROGRAMS['test']
+    return [[sentence(one), sentence(two)] for one, two in combinations(programs, 2) if operation(one) == two]
+
+
+def training_free_tests(layer: int, split: str) -> list[dict]:
+    """All metrics on both modalities, as settings of one test. Meta-val has what the choices need, 1-shot."""
+    tests = []
+    # The prompt is the same for all videos, and so are the words that enter the decoder.
+    for modality in ('visual', 'textual') if layer else ('visual',):
+        for name, metric in metrics().items():
+            matching = metric
+            if modality == 'textual':
+                if metric['type'] == 'TupleMatching':
+                    metric = dict(metric, cardinalities=(TUPLE_WORDS,), num_frames=64)
+                matching = dict(type='MultimodalMatching', fusion='textual', matching=metric)
+            head = dict(matching=matching, **prototypes().get(name, {}))
+            for task in tasks('1shot') if split == 'val' else tasks(*TASKS):
+                tests.append({**task, 'name': f'{modality}_{name}_{task["name"]}', **head})
+    return tests
+
+
+def trained(settings: Settings, choices: Choices, seed: int, *, episodes: int | None = None, **options: object) -> Row:
+    """FSAR-LLaVA from stored tokens, with Unknown prompts.
+
+    Args:
+        settings: Of the run.
+        choices: Layer, learning rate, temperature, fusion and metric.
+        seed: Of the training.
+        episodes: Of the training; default ``settings.train_episodes``.
+        **options: ``without`` (a part, see :func:`_without`) and ``title``.
+    """
+    episodes = episodes or settings.train_episodes
+    without = options.get('without')
+    parts = [f'layer{choices.layer}', f'lr{choices.lr:.2g}', f'tau{choices.tau:g}', choices.fusion, choices.metric]
+    parts += [f'without-{without}'] if without else []
+    parts += [f'{episodes}episodes', f'seed{seed}']
+    overrides = merge(
+        from_tokens(settings, choices.layer), schedule(settings, episodes), _learning_rate(choices.lr), _head(choices)
+    )
+    if without:
+        overrides = merge(overrides, dict(model=_without(str(without))))
+    title = str(options.get('title', 'FSAR-LLaVA, Unknown prompts'))
+    return Row('_'.join(['fsar-llava', *parts]), title, 'trained', 'tokens', overrides, seed)
+
+
+def known(settings: Settings, choices: Choices, seed: int) -> Row:
+    """FSAR-LLaVA with Known prompts, from videos: the prompts differ from episode to episode."""
+    overrides = merge(
+        from_videos(choices.layer),
+        schedule(settings, settings.known_episodes),
+        _learning_rate(choices.lr),
+        _head(choices),
+    )
+    parts = [f'layer{choices.layer}', f'lr{choices.lr:.2g}', f'tau{choices.tau:g}', choices.fusion, choices.metric]
+    name = '_'.join(['fsar-llava_known', *parts, f'{settings.known_episodes}episodes', f'seed{seed}'])
+    return Row(name, 'FSAR-LLaVA, Known prompts', 'known', 'known', overrides, seed)
+
+
+def linear(settings: Settings, choices: Choices, seed: int, modality: str) -> Row:
+    """The control: a linear projection is all that is trained. ``modality`` is ``'visual'`` or ``'both'``."""
+    neck = shipped('tokens').model.neck
+    neck = dict(_delete_=True, type='LinearProjection', in_channels=neck.in_channels, channels=neck.channels)
+    lr = choices.visual_lr if modality == 'visual' else choices.both_lr
+    overrides = merge(
+        from_tokens(settings, choices.layer),
+        schedule(settings, settings.train_episodes),
+        _learning_rate(lr),
+        _head(choices),
+        dict(model=dict(neck=neck, cls_head=dict(prototype=dict(_delete_=True, type='MeanPrototype')))),
+    )
+    parts = [f'layer{choices.layer}', f'lr{lr:.2g}', f'tau{choices.tau:g}', choices.metric]
+    if modality == 'visual':
+        overrides['model']['cls_head']['matching'] = dict(_delete_=True, **metrics()[choices.metric])
+        title = 'Linear projection, visual tokens'
+    else:
+        parts.insert(3, choices.fusion)
+        title = 'Linear projection, both modalities'
+    name = '_'.join([f'linear-{modality}', *parts, f'{settings.train_episodes}episodes', f'seed{seed}'])
+    return Row(name, title, 'linear', 'tokens', overrides, seed)
+
+
+def clip(settings: Settings, method: str) -> Row:
+    """A method on the miniature CLIP, as shipped but for the number of episodes."""
+    titles = dict(clip_fsar='CLIP-FSAR', ma_fsar='MA-FSAR', clip_m2df='CLIP-M2DF')
+    seed = settings.seeds[0]
+    overrides = merge(from_videos(None), schedule(settings, settings.clip_episodes))
+    name = f'{method.replace("_", "-")}_{settings.clip_episodes}episodes_seed{seed}'
+    return Row(name, titles[method], 'clip', method, overrides, seed)
+
+
+def grid(settings: Settings, choices: Choices) -> list[Choices]:
+    """Every fusion with every metric inside that it can use."""
+    pairs = [(metric, fusion) for metric in ('Bi-MHM', 'OTAM') for fusion in settings.fusions]
+    # An alignment needs an order, which the union of frames and words does not have.
+    return [replace(choices, metric=m, fusion=f) for m, f in pairs if (m, f) != ('OTAM', 'union')]
+
+
+def _learning_rate(lr: float) -> dict:
+    return dict(optim_wrapper=dict(optimizer=dict(lr=lr)))
+
+
+def _head(choices: Choices) -> dict:
+    inner = dict(_delete_=True, **metrics()[choices.metric])
+    matching = dict(matching=inner, fusion=choices.fusion, temperature=choices.tau)
+    return dict(model=dict(cls_head=dict(temperature=choices.tau, matching=matching)))
+
+
+def _without(part: str) -> dict:
+    """Overrides of the model that leave a part out."""
+    if part == 'local+global':
+        return dict(cls_head=dict(prototype=dict(_delete_=True, type='MeanPrototype')))
+    if part in ('local', 'global'):
+        return dict(cls_head=dict(prototype={f'use_{part}': False}))
+    return dict(neck={part: False})

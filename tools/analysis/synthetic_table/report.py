@@ -81,9 +81,9 @@ def _head(settings: Settings, facts: dict) -> str:
         f'column (hash of the 1-shot ones: `{str(facts["episode_hash_1shot"])[:12]}`). Where there are several seeds '
         f"({seeds}): mean ± 95 % interval over seeds (Student's t); in brackets the 95 % interval over episodes. "
         f'Trained with {settings.train_episodes:,} 1-shot episodes (Known: {settings.known_episodes:,}; methods on '
-        f'CLIP: {settings.clip_episodes:,}); the same weights are tested at 5 shots. *Reversed pairs*: 2-way 1-shot episodes '
-        'of classes that are the same film in opposite directions; *swapped pairs*: of classes that show the same '
-        f'motions in opposite order; chance is 50 for both. Choices were made on {settings.val_episodes:,} meta-val '
+        f'CLIP: {settings.clip_episodes:,}); the same weights are tested at 5 shots. *Reversed pairs*: 2-way 1-shot '
+        'episodes of classes that are the same film in opposite directions; *swapped pairs*: of classes that show the '
+        f'same motions in opposite order; chance is 50 for both. Choices were made on {settings.val_episodes:,} meta-val '
         'episodes. *Best metric* is the best one on meta-test.'
     )
     parts = ['# SyntheticMotion, miniature Video-LLaVA', made, meaning]

@@ -16,7 +16,7 @@ import os
 
 from mmengine.config import Config, DictAction
 
-from fsar_llava.engine.launch import build_runner, process_group, work_dir_of
+from fsar_llava.engine.launch import build_runner, keep_freed_memory, process_group, work_dir_of
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -73,6 +73,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    keep_freed_memory()
     cfg = merge_args(Config.fromfile(args.config), args)
     with process_group(cfg, args.launcher):
         build_runner(cfg).test()

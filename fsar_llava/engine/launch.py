@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,22 @@ def use_gloo_without_gpu(cfg: Config, launcher: str) -> None:
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         ),
     )
+
+
+def keep_freed_memory() -> None:
+    """Let the memory of freed tensors be used for the next ones, where the C library can be told so (glibc).
+
+    By default it gives large blocks back to the system, which clears every page of the next tensor anew: up to a third
+    of the time of work on a CPU. The process then keeps the most memory that it has needed; GPUs are not concerned.
+    Dataloader workers that are forked later do the same.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # of malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library, or another system
+        return
+    mallopt(trim_threshold, 1 << 30)
+    mallopt(mmap_threshold, 1 << 25)  # the most that glibc takes
 
 
 def work_dir_of(config: str, work_dir: str | None, cfg: Config) -> str:

@@ -58,13 +58,7 @@ class TokenExtractor:
             OSError: If the tokens cannot be written.
         """
         failures: dict[str, str] = {}
-        loader = DataLoader(
-            JobVideos(jobs),
-            batch_size=self.batch_size or self._find_batch_size(jobs),
-            num_workers=self.num_workers,
-            collate_fn=list,
-            pin_memory=torch.cuda.is_available(),
-        )
+        loader = self.loader(jobs, self.batch_size or self.find_batch_size(jobs))
         with self.writer, ThreadPoolExecutor(1) as thread:
             writing: Future | None = None
             for batch in loader:
@@ -80,6 +74,16 @@ class TokenExtractor:
             if writing is not None:
                 writing.result()
         return failures
+
+    def loader(self, jobs: Sequence[ExtractionJob], batch_size: int) -> DataLoader:
+        """Loads the videos in worker processes."""
+        return DataLoader(
+            JobVideos(jobs),
+            batch_size=batch_size,
+            num_workers=self.num_workers,
+            collate_fn=list,
+            pin_memory=torch.cuda.is_available(),
+        )
 
     def _write(
         self,
@@ -115,7 +119,7 @@ class TokenExtractor:
         texts = iter([text[:length] for text, length in zip(textual, lengths)])
         return [(frames, {prompt: next(texts) for prompt in job.prompts}) for job, frames in zip(jobs, visual)]
 
-    def _find_batch_size(self, jobs: Sequence[ExtractionJob]) -> int:
+    def find_batch_size(self, jobs: Sequence[ExtractionJob]) -> int:
         """As many videos as fit beside the model, found by running one and then two."""
         device = self.data_preprocessor.device
         if device.type != 'cuda':

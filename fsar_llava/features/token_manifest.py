@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fsar_llava.version import __version__
@@ -34,7 +35,7 @@ class TokenManifest:
     folder: Path
     identity: Mapping
 
-    @property
+    @cached_property
     def store_id(self) -> str:
         """Hash of the identity. Stores of equal id can be merged, and read in place of each other."""
         return digest(self.identity)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fsar_llava.datasets.synthetic_motion.programs import PRIMITIVES
 from fsar_llava.datasets.synthetic_motion.scenes import NUM_COLORS, SHAPES
 
-MOTION_LAYER, PRIMITIVE_LAYER, WORD_LAYER, NAME_LAYER = 2, 3, 4, 5
+MOTION_LAYER, PRIMITIVE_LAYER, WORD_LAYER, NAME_LAYER = 3, 3, 4, 5
 """Decoder blocks after which motion, primitives, matching words and matching names are read."""
 
 

@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -23,3 +27,27 @@ def test_slurm_without_a_gpu_is_refused():
 )
 def test_work_dir(command_line, cfg, expected):
     assert work_dir_of('configs/x.py', command_line, Config(cfg)) == expected
+
+
+FAULTS = """
+import resource
+import sys
+import torch
+from fsar_llava.engine.launch import keep_freed_memory
+if 'keep' in sys.argv:
+    keep_freed_memory()
+for repeat in range(14):
+    if repeat == 4:  # the first times memory must come from the system
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [torch.ones(1 << 21) for _ in range(4)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc can be told')
+@pytest.mark.parametrize('argument', ['keep', 'default'])
+def test_freed_memory_is_used_again(argument):
+    command = [sys.executable, '-c', FAULTS, argument]
+    faults = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    assert (faults < 1000) == (argument == 'keep')  # a fault a page, or a huge page, of 32 MB ten times

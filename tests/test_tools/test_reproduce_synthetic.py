@@ -113,7 +113,12 @@ def test_quick_run_makes_table_and_figures_and_chooses_on_meta_val(tmp_path: Pat
         assert f'## {title}' in text
     for name in ('learning_curve', 'ablations', 'layers'):
         assert 5_000 < (out / f'{name}.png').stat().st_size < 100_000
-    assert {len(scores) for scores in table['headline'].values()} == {4}
+    assert {name: len(tasks) for name, tasks in table['headline'].items()} == {
+        'linear-visual': 4,
+        'linear-both': 4,
+        'unknown': 4,
+        'known': 2,
+    }
 
     # Results named val are of meta-val classes, those named test of meta-test classes.
     seen = {'val': 0, 'test': 0}

@@ -20,9 +20,10 @@ from pathlib import Path
 from synthetic_table.settings import REPOSITORY, Settings, use_data
 
 QUICK = dict(
-    layers=(0, 2, 3),
+    layers=(0, 3, 4),
     seeds=(0, 1),
     train_episodes=40,
+    choice_episodes=20,
     known_episodes=4,
     clip_episodes=4,
     val_episodes=30,
@@ -50,7 +51,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--only', default='*', metavar='GLOB', help='train and test rows with these names alone')
     parser.add_argument('--seeds', type=int, nargs='+', help='of the headline rows; default 0 1 2')
     parser.add_argument('--ablation-seeds', type=int, nargs='+', help='of the ablations; default 0')
-    parser.add_argument('--train-episodes', type=int, help='of every training from stored tokens; default 2000')
+    parser.add_argument('--train-episodes', type=int, help='of the headline trainings; default 3000')
+    parser.add_argument('--choice-episodes', type=int, help='of choices and ablations; default 1000')
     parser.add_argument('--known-episodes', type=int, help='of trainings with Known prompts; default 1000')
     parser.add_argument('--clip-episodes', type=int, help='of trainings on the miniature CLIP; default 1000')
     parser.add_argument('--val-episodes', type=int, help='that make the choices; default 2000')
@@ -67,7 +69,14 @@ def settings_of(args: argparse.Namespace) -> Settings:
     data = (args.data or root / 'synthetic_motion').resolve()
     out = (args.out or REPOSITORY / 'work_dirs' / f'reproduce_synthetic{suffix}').resolve()
     settings = Settings(data, out, **(QUICK if args.quick else {}))
-    for name in ('train_episodes', 'known_episodes', 'clip_episodes', 'val_episodes', 'test_episodes'):
+    for name in (
+        'train_episodes',
+        'choice_episodes',
+        'known_episodes',
+        'clip_episodes',
+        'val_episodes',
+        'test_episodes',
+    ):
         value = getattr(args, name)
         if value is not None:
             if value < 4:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,8 @@ class RandomSource:
 
     Args:
         architecture: ``dict(vision=dict(...), text=dict(...), seed=0)`` with the arguments of transformers'
-            ``CLIPVisionConfig`` and ``LlamaConfig``; further keys are arguments of ``VideoLlavaConfig``.
+            ``CLIPVisionConfig`` and ``LlamaConfig``; further keys are arguments of ``VideoLlavaConfig``. With
+            ``seed=None`` the weights are different ones each time, but are made on the device, in seconds.
 
     Attributes:
         local: True: nothing is ever downloaded.
@@ -82,7 +83,7 @@ class RandomSource:
         device: torch.device,
         quantization: str | None,
     ) -> VideoLlavaModel:
-        """Build the layers that ``config`` has, on the CPU; see :meth:`PretrainedSource.load`.
+        """Build the layers that ``config`` has, on the CPU if they depend on a seed; see :meth:`PretrainedSource.load`.
 
         Raises:
             ValueError: If ``quantization`` is asked for.
@@ -93,10 +94,23 @@ class RandomSource:
             )
         from transformers import VideoLlavaModel
 
+        if self._architecture['seed'] is None:
+            return build_on(device, dtype, lambda: VideoLlavaModel(config))
         with torch.random.fork_rng(devices=[]):
             model = VideoLlavaModel(config)
         fill_randomly(model, self._architecture['seed'], dtype)
         return model
+
+
+def build_on(device: torch.device, dtype: torch.dtype, build: Callable[[], nn.Module]) -> nn.Module:
+    """What ``build`` makes, with its parameters allocated and initialised where they are needed."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == 'cuda' else []), device:
+            return build()
+    finally:
+        torch.set_default_dtype(default)
 
 
 @torch.no_grad()

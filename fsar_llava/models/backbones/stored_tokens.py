@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -98,6 +99,7 @@ class StoredTokens(BaseModule):
         )
 
 
+@lru_cache(maxsize=4096)
 def prompt_id(store_id: str, prompt: str) -> int:
     """A 64-bit number for a prompt in a store, so that it can travel with the tensors of a batch."""
     return int.from_bytes(hashlib.sha256(f'{store_id}:{prompt}'.encode()).digest()[:8], 'big', signed=True)

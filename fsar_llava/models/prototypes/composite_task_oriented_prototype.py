@@ -36,15 +36,22 @@ class CompositeTaskOrientedPrototype(BaseModule):
                 g = [mean_M P_1 .. mean_M P_N, mean_M F^q],  g' = g + SelfAttn(LN g)    [B, Q, N + 1, D]
         P~_c  = P_c + W [P_loc ; P_glo]                                                 [B, Q, N, M, D]
 
-    W starts at zero, so that the module starts as :class:`MeanPrototype`. Episodes and queries do not see each other.
+    W starts at zero, so that the module starts as :class:`MeanPrototype`. W also maps P_c itself, and so treats a
+    prototype differently from the query that it is compared with, whatever the query is. With few training classes that
+    overfits; ``merge='sum'`` has no W and adds up what the two attentions read, which start at zero as well::
+
+        P~_c  = P_c + (P_loc - P_c) + broadcast (g'_c - g_c)                            [B, Q, N, M, D]
+
+    Episodes and queries do not see each other.
     A part or modality that is left out has no parameters; without text the textual ones get no gradient, so that DDP
     needs ``modalities=['visual']``.
 
     Args:
         channels: D.
         num_heads: h of every attention, a divisor of D.
-        use_local: Whether W has its local half.
-        use_global: Whether W has its global half.
+        use_local: Whether there is a local part.
+        use_global: Whether there is a global part.
+        merge: How the parts come to the class mean: ``'linear'``, by W, or ``'sum'`` [R].
         modalities: What is enhanced; another modality keeps its class means.
         chunk_size: Number of queries, of all episodes together, that are worked on at a time; it changes memory and
             speed, and results by rounding alone. None: what fits into a quarter of the free memory (see
@@ -52,7 +59,7 @@ class CompositeTaskOrientedPrototype(BaseModule):
         init_cfg: As for every mmengine module.
 
     Raises:
-        ValueError: If nothing is left to enhance, a modality is unknown or ``chunk_size`` is not positive.
+        ValueError: If nothing is left to enhance, a modality or ``merge`` is unknown or ``chunk_size`` is not positive.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class CompositeTaskOrientedPrototype(BaseModule):
         *,
         use_local: bool = True,
         use_global: bool = True,
+        merge: str = 'linear',
         modalities: Sequence[str] = _MODALITIES,
         chunk_size: int | None = None,
         init_cfg: dict | None = None,
@@ -71,6 +79,8 @@ class CompositeTaskOrientedPrototype(BaseModule):
             raise ValueError("use_local and use_global are both off; use dict(type='MeanPrototype') for class means.")
         if isinstance(modalities, str) or not modalities or not set(modalities) <= set(_MODALITIES):
             raise ValueError(f'modalities must be some of {list(_MODALITIES)} in a list, but is {modalities!r}.')
+        if merge not in ('linear', 'sum'):
+            raise ValueError(f"merge must be 'linear' or 'sum', but is {merge!r}.")
         if chunk_size is not None and chunk_size < 1:
             raise ValueError(f'chunk_size must be at least 1, or None to choose it, but is {chunk_size}.')
         self.channels, self.num_heads, self.chunk_size = channels, num_heads, chunk_size
@@ -79,7 +89,9 @@ class CompositeTaskOrientedPrototype(BaseModule):
         self.class_mean = MeanPrototype()
         self.parts = nn.ModuleDict(
             {
-                modality: nn.ModuleDict({name: kind(channels, num_heads) for name, kind in kinds.items()})
+                modality: nn.ModuleDict(
+                    {name: kind(channels, num_heads, merge=merge == 'linear') for name, kind in kinds.items()}
+                )
                 for modality in modalities
             }
         )
@@ -138,7 +150,7 @@ class CompositeTaskOrientedPrototype(BaseModule):
         """P~ ``[B, Q, N, 1, M, D]`` of one modality."""
         parts = self.parts[modality].values() if modality in self.parts else ()
         own, conditioned = zip((prototype, None), *(part(prototype, query, *masks) for part in parts))
-        enhanced = sum(own)[:, None].expand(-1, query.shape[1], -1, -1, -1)
+        enhanced = sum(part for part in own if part is not None)[:, None].expand(-1, query.shape[1], -1, -1, -1)
         for addition in conditioned[1:]:
             enhanced = enhanced + addition
         return enhanced[:, :, :, None]

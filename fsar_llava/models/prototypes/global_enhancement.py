@@ -19,13 +19,15 @@ class GlobalEnhancement(nn.Module):
     Args:
         channels: D.
         num_heads: h, a divisor of D.
+        merge: Whether there is W_glo. Without it ``g'_c - g_c`` is returned, what the attention adds.
     """
 
-    def __init__(self, channels: int, num_heads: int = 8) -> None:
+    def __init__(self, channels: int, num_heads: int = 8, *, merge: bool = True) -> None:
         super().__init__()
         self.attention = ResidualAttention(channels, num_heads)
-        self.merge = nn.Linear(channels, channels, bias=False)
-        nn.init.zeros_(self.merge.weight)
+        self.merge = nn.Linear(channels, channels, bias=False) if merge else None
+        if merge:
+            nn.init.zeros_(self.merge.weight)
 
     def forward(
         self,
@@ -33,7 +35,7 @@ class GlobalEnhancement(nn.Module):
         query: Tensor,
         prototype_mask: Tensor | None = None,
         query_mask: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor | None, Tensor]:
         """What the global part adds to each prototype.
 
         Args:
@@ -44,7 +46,7 @@ class GlobalEnhancement(nn.Module):
             query_mask: ``[B, Q, S]``, the same for the query.
 
         Returns:
-            ``[B, N, M, D]`` whatever the query, and ``[B, Q, N, 1, D]`` for each query.
+            ``[B, N, M, D]`` whatever the query, None without W_glo; and ``[B, Q, N, 1, D]`` for each query.
         """
         attention = self.attention
         classes = masked_mean(prototype, prototype_mask, dim=2)
@@ -57,5 +59,7 @@ class GlobalEnhancement(nn.Module):
             None if prototype_mask is None else prototype_mask.any(-1)[:, None],
             None if query_mask is None else query_mask.any(-1, keepdim=True),
         )
+        if self.merge is None:
+            return None, attention.output(attended).transpose(2, 3)
         conditioned = F.linear(attended, self.merge.weight @ attention.output.weight)
         return self.merge(prototype + classes[:, :, None]), conditioned.transpose(2, 3)

@@ -19,13 +19,15 @@ class LocalEnhancement(nn.Module):
     Args:
         channels: D.
         num_heads: h, a divisor of D.
+        merge: Whether there is W_loc. Without it ``P_loc - P_c`` is returned, what the attention adds.
     """
 
-    def __init__(self, channels: int, num_heads: int = 8) -> None:
+    def __init__(self, channels: int, num_heads: int = 8, *, merge: bool = True) -> None:
         super().__init__()
         self.attention = ResidualAttention(channels, num_heads, cross=True)
-        self.merge = nn.Linear(channels, channels, bias=False)
-        nn.init.zeros_(self.merge.weight)
+        self.merge = nn.Linear(channels, channels, bias=False) if merge else None
+        if merge:
+            nn.init.zeros_(self.merge.weight)
 
     def forward(
         self,
@@ -33,7 +35,7 @@ class LocalEnhancement(nn.Module):
         query: Tensor,
         prototype_mask: Tensor | None = None,
         query_mask: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor | None, Tensor]:
         """What the local part adds to each prototype.
 
         Args:
@@ -43,7 +45,7 @@ class LocalEnhancement(nn.Module):
             query_mask: ``[B, Q, S]``, the same for the query.
 
         Returns:
-            ``[B, N, M, D]`` whatever the query, and ``[B, Q, N, M, D]`` for each query.
+            ``[B, N, M, D]`` whatever the query, None without W_loc; and ``[B, Q, N, M, D]`` for each query.
         """
         attention = self.attention
         attended = paired_attention(
@@ -53,5 +55,7 @@ class LocalEnhancement(nn.Module):
             prototype_mask,
             query_mask,
         )
+        if self.merge is None:
+            return None, attention.output(attended)
         # W_loc (P_c + O a) = W_loc P_c + (W_loc O) a: one product for each pair instead of two.
         return self.merge(prototype), F.linear(attended, self.merge.weight @ attention.output.weight)

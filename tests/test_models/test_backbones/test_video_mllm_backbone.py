@@ -8,6 +8,7 @@ from mmaction.registry import MODELS
 from torch import nn
 
 from fsar_llava.models.backbones import VideoMLLMBackbone, frozen_video_llava
+from fsar_llava.models.backbones.random_source import RandomSource
 from fsar_llava.structures import VideoFeatures
 
 from .conftest import ARCHITECTURE, DEPTH, FRAMES, PATCHES, WIDTH
@@ -371,3 +372,22 @@ class TestErrors:
     def test_unusable_prompts(self, pixels, prompt, message):
         with pytest.raises(ValueError, match=message):
             build()(pixels[:1], [prompt])
+
+
+class TestUnseededWeights:
+    @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+    def test_everything_is_made_on_the_device(self, dtype):
+        source = RandomSource({**ARCHITECTURE, 'seed': None})
+        model = source.load(source.config, dtype, device=torch.device('meta'), quantization=None)
+        tensors = [*model.parameters(), *model.buffers()]
+        assert {tensor.device.type for tensor in tensors} == {'meta'}
+        assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+        assert model.language_model.rotary_emb.inv_freq.dtype == torch.float32
+        assert torch.get_default_dtype() == torch.float32
+
+    def test_they_run_and_leave_the_generator_alone(self, pixels):
+        before = torch.get_rng_state()
+        features = build(architecture={**ARCHITECTURE, 'seed': None})(pixels, PROMPTS)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert features.visual.isfinite().all()
+        assert features.visual.std() > 0

@@ -17,6 +17,7 @@ B, N, K, Q = 2, 3, 2, 4
 SUPPORT = features((B, N, K), (3,), [4, 2, 3, 3, 1, 4, 2, 2, 4, 1, 0, 0])
 QUERY = features((B, Q), (5,), [4, 3, 2, 1, 1, 2, 3, 0], seed=10)
 PARTS = [dict(use_global=False), dict(use_local=False), dict()]
+MERGES = [*PARTS, *(dict(part, merge='sum') for part in PARTS)]
 
 
 def make(**options) -> CompositeTaskOrientedPrototype:
@@ -49,18 +50,19 @@ def oracle(parts, support, support_mask, query, query_mask) -> np.ndarray:
             if any(valid + query_valid):
                 keys = np.concatenate([prototype, query])
                 local = attention(part.attention, prototype, keys, valid + query_valid)
-                enhanced[way] += np.array([linear(part.merge, token) for token in local])
+                enhanced[way] += np.array([linear(part.merge, t) for t in local]) if part.merge else local - prototype
     if 'global' in parts:
         part = parts['global']
         task = [mean_of_valid(*pair) for pair in classes] + [mean_of_valid(query, query_valid)]
         seen = [any(valid) for _, valid in classes] + [any(query_valid)]
-        task = attention(part.attention, np.array(task), mask=seen)
+        read = attention(part.attention, np.array(task), mask=seen)
         for way, (prototype, _) in enumerate(classes):
-            enhanced[way] += np.array([linear(part.merge, token + task[way]) for token in prototype])
+            merged = [linear(part.merge, token + read[way]) for token in prototype] if part.merge else []
+            enhanced[way] += np.array(merged) if merged else read[way] - task[way]
     return np.array([tokens * np.array(valid)[:, None] for tokens, (_, valid) in zip(enhanced, classes)])
 
 
-@pytest.mark.parametrize('options', PARTS)
+@pytest.mark.parametrize('options', MERGES)
 def test_equals_plain_loops(options):
     prototype = perturb(make(**options))
     result = prototype(SUPPORT, QUERY)
@@ -79,7 +81,7 @@ def test_equals_plain_loops(options):
     assert torch.equal(result.textual_mask, expected_mask)
 
 
-@pytest.mark.parametrize('options', PARTS)
+@pytest.mark.parametrize('options', MERGES)
 @pytest.mark.parametrize('init_weights', [False, True])
 def test_starts_as_the_class_mean(options, init_weights):
     prototype = make(**options).double()
@@ -212,8 +214,9 @@ def test_the_default_chunk_follows_free_memory(monkeypatch, grad):
     assert len(set(sizes_by_memory)) > 2
 
 
-def test_every_parameter_gets_a_gradient():
-    prototype = perturb(make())
+@pytest.mark.parametrize('merge', ['linear', 'sum'])
+def test_every_parameter_gets_a_gradient(merge):
+    prototype = perturb(make(merge=merge))
     loss_of(prototype).backward()
     assert names_with_gradient(prototype) == {name for name, _ in prototype.named_parameters()}
 
@@ -296,6 +299,7 @@ def test_is_registered():
         (dict(modalities=[]), r'but is \[\]'),
         (dict(modalities='visual'), "in a list, but is 'visual'"),
         (dict(modalities=['audio']), r"\['audio'\]"),
+        (dict(merge='mean'), "'linear' or 'sum', but is 'mean'"),
         (dict(chunk_size=0), 'chunk_size must be at least 1'),
         (dict(num_heads=3), 'num_heads=3 and channels=8'),
     ],

@@ -38,7 +38,7 @@ def steps(settings: Settings) -> list[Callable[[Choices], Step]]:
     seed = settings.ablation_seeds[0]
 
     def full(choices: Choices) -> Row:
-        return trained(settings, choices, seed)
+        return trained(settings, choices, seed, episodes=settings.choice_episodes)
 
     def layer(now: Choices) -> Step:
         return Step('layer', {str(k): replace(now, layer=k) for k in settings.layers if k}, full)
@@ -56,7 +56,7 @@ def steps(settings: Settings) -> list[Callable[[Choices], Step]]:
         return lambda now: Step(
             f'learning rate, linear control ({modality})',
             {f'{lr:.2g}': replace(now, **{f'{modality}_lr': lr}) for lr in rates},
-            lambda choices: linear(settings, choices, seed, modality),
+            lambda choices: linear(settings, choices, seed, modality, settings.choice_episodes),
         )
 
     rates = [float(f'{factor * shipped("tokens").optim_wrapper.optimizer.lr:.2g}') for factor in settings.rates]

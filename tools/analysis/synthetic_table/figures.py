@@ -76,7 +76,8 @@ def _ablations(table: Table) -> plt.Figure:
         if fusion == chosen.fusion and metric != chosen.metric:
             bars.append((f'{metric} instead of {chosen.metric}', table.gap([row])))
     controls = (('both', 'linear projection, both modalities'), ('visual', 'linear projection, visual tokens'))
-    bars += [(label, table.gap(table.outcome.rows.headline[f'linear-{name}'])) for name, label in controls]
+    headline = table.outcome.rows.headline
+    bars += [(label, table.gap(headline[f'linear-{name}'], headline['unknown'])) for name, label in controls]
     bars = [(label, gap) for label, gap in bars if gap]
     figure, axes = plt.subplots(figsize=(7.4, 1.1 + 0.27 * len(bars)), layout='constrained')
     places = np.arange(len(bars))[::-1]

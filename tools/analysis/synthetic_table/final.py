@@ -21,7 +21,7 @@ class FinalRows:
         without: By the part that is left out.
         grid: By fusion and metric.
         layers: By layer.
-        episodes: By number of training episodes; the last one is ``full``.
+        episodes: By number of training episodes, up to that of the headline.
         clip: By method; those whose weights are there.
     """
 
@@ -50,7 +50,9 @@ def final_rows(settings: Settings, choices: Choices, first: Choices) -> FinalRow
     """
     seeds, few = settings.seeds, settings.ablation_seeds
 
-    def full(episodes: int | None = None, without: str | None = None) -> list[Row]:
+    few_episodes = settings.choice_episodes
+
+    def full(episodes: int = few_episodes, without: str | None = None) -> list[Row]:
         return [trained(settings, choices, seed, episodes=episodes, without=without) for seed in few]
 
     headline = {
@@ -64,18 +66,25 @@ def final_rows(settings: Settings, choices: Choices, first: Choices) -> FinalRow
         headline=headline,
         full=full(),
         without={part: full(without=part) for part in settings.parts},
-        grid={(c.fusion, c.metric): trained(settings, c, few[0]) for c in grid(settings, choices)},
-        layers={k: trained(settings, replace(first, layer=k), few[0]) for k in settings.layers if k},
-        episodes={count: full(episodes=count) for count in counts} | {settings.train_episodes: full()},
+        grid={
+            (c.fusion, c.metric): trained(settings, c, few[0], episodes=few_episodes) for c in grid(settings, choices)
+        },
+        layers={
+            k: trained(settings, replace(first, layer=k), few[0], episodes=few_episodes) for k in settings.layers if k
+        },
+        episodes={count: full(episodes=count) for count in counts}
+        | {settings.train_episodes: full(episodes=settings.train_episodes)},
         clip={method: clip(settings, method) for method in settings.clip if weights(method).is_dir()},
     )
 
 
 def final_jobs(settings: Settings, rows: FinalRows) -> list[Job]:
     """Trainings that are still to be done, and the one test of each row on meta-test."""
-    wanted = [(row, TASKS) for same in rows.headline.values() for row in same]
-    wanted += [(row, TASKS[:2]) for row in rows.clip.values()]
+    wanted = [(row, TASKS) for name, same in rows.headline.items() if name != 'known' for row in same]
     wanted += [(row, TASKS[:1]) for row in rows.ablations]
+    wanted += [(row, TASKS[:2]) for row in rows.clip.values()]
+    # Known prompts are slow to test: every query has one of its own in every episode.
+    wanted += [(row, TASKS[: 1 if number else 2]) for number, row in enumerate(rows.headline['known'])]
     tests: dict[str, tuple[Row, tuple[str, ...]]] = {}
     for row, names in wanted:  # a row that is wanted twice: the first has more tasks
         tests.setdefault(row.name, (row, names))

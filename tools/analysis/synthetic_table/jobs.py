@@ -112,7 +112,6 @@ class Pool:
         """Run those jobs that are not done and not passed over. Failures are noted, and the others go on."""
         queue = [job for job in self._wanted(jobs) if job.name not in self.failed and not job.is_done()]
         self.planned.update({job.name: job.weight for job in queue})
-        queue.sort(key=lambda job: -job.weight)  # the longest first, so that none is left alone in the end
         running: dict[int, tuple[Job, object, float]] = {}
         try:
             while queue or running:

@@ -14,7 +14,6 @@ from .rows import Row, from_tokens, from_videos, merge, schedule
 from .settings import Settings, shipped
 
 TASKS = ('1shot', '5shot', 'reversed', 'swapped')
-TUPLE_WORDS = 2  # words a tuple: triples of words are a thousand a video, and take minutes a layer
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def metrics() -> dict[str, dict]:
     """Training-free metrics by name: those of the shipped config, and tuples."""
     settings = shipped('training_free').test_cfg.settings
     found = {setting.name: setting.matching.to_dict() for setting in settings}
-    return {'Tuples': dict(type='TupleMatching'), **found} if 'Tuples' not in found else found
+    return {'Tuples': dict(type='TupleMatching', cardinalities=(2,)), **found} if 'Tuples' not in found else found
 
 
 def inner_metrics() -> dict[str, dict]:
@@ -111,7 +110,7 @@ def training_free_tests(layer: int, split: str) -> list[dict]:
             matching = metric
             if modality == 'textual':
                 if metric['type'] == 'TupleMatching':
-                    metric = dict(metric, cardinalities=(TUPLE_WORDS,), num_frames=64)
+                    metric = dict(metric, num_frames=64)
                 matching = dict(type='MultimodalMatching', fusion='textual', matching=metric)
             head = dict(matching=matching, **prototypes().get(name, {}))
             for task in tasks('1shot') if split == 'val' else tasks(*TASKS):
@@ -156,7 +155,7 @@ def known(settings: Settings, choices: Choices, seed: int) -> Row:
     return Row(name, 'FSAR-LLaVA, Known prompts', 'known', 'known', overrides, seed)
 
 
-def linear(settings: Settings, choices: Choices, seed: int, modality: str) -> Row:
+def linear(settings: Settings, choices: Choices, seed: int, modality: str, episodes: int | None = None) -> Row:
     """The control: a linear projection is all that is trained. ``modality`` is ``'visual'`` or ``'both'``."""
     neck = shipped('tokens').model.neck
     neck = dict(_delete_=True, type='LinearProjection', in_channels=neck.in_channels, channels=neck.channels)
@@ -165,7 +164,7 @@ def linear(settings: Settings, choices: Choices, seed: int, modality: str) -> Ro
         choices = replace(choices, fusion=shipped_choices().fusion)
     overrides = merge(
         from_tokens(settings, choices.layer),
-        schedule(settings, settings.train_episodes),
+        schedule(settings, episodes or settings.train_episodes),
         _learning_rate(lr),
         _head(choices),
         dict(model=dict(neck=neck, cls_head=dict(prototype=dict(_delete_=True, type='MeanPrototype')))),
@@ -177,7 +176,7 @@ def linear(settings: Settings, choices: Choices, seed: int, modality: str) -> Ro
     else:
         parts.insert(3, choices.fusion)
         title = 'Linear projection, both modalities'
-    name = '_'.join([f'linear-{modality}', *parts, f'{settings.train_episodes}episodes', f'seed{seed}'])
+    name = '_'.join([f'linear-{modality}', *parts, f'{episodes or settings.train_episodes}episodes', f'seed{seed}'])
     return Row(name, title, 'linear', 'tokens', overrides, seed)
 
 

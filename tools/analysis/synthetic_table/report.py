@@ -80,10 +80,11 @@ def _head(settings: Settings, facts: dict) -> str:
         f'5-way accuracy in percent on {settings.test_episodes:,} meta-test episodes, the same for every row of a '
         f'column (hash of the 1-shot ones: `{str(facts["episode_hash_1shot"])[:12]}`). Where there are several seeds '
         f"({seeds}): mean ± 95 % interval over seeds (Student's t); in brackets the 95 % interval over episodes. "
-        f'Trained with {settings.train_episodes:,} 1-shot episodes (Known: {settings.known_episodes:,}; methods on '
-        f'CLIP: {settings.clip_episodes:,}); the same weights are tested at 5 shots. *Reversed pairs*: 2-way 1-shot '
-        'episodes of classes that are the same film in opposite directions; *swapped pairs*: of classes that show the '
-        'same motions in opposite order; chance is 50 for both. Choices were made on '
+        f'Trained with {settings.train_episodes:,} 1-shot episodes (choices and ablations: '
+        f'{settings.choice_episodes:,}; Known: {settings.known_episodes:,}; methods on CLIP: '
+        f'{settings.clip_episodes:,}); the same weights are tested at 5 shots (Known: those of one seed). *Reversed '
+        'pairs*: 2-way 1-shot episodes of classes that are the same film in opposite directions; *swapped pairs*: of '
+        'classes that show the same motions in opposite order; chance is 50 for both. Choices were made on '
         f'{settings.val_episodes:,} meta-val episodes. *Best metric* is the best one on meta-test.'
     )
     parts = ['# SyntheticMotion, miniature Video-LLaVA', made, meaning]
@@ -173,8 +174,8 @@ def _training_free(table: Table) -> str:
         parts.append(f'### {title}\n\n' + markdown(['tokens', *metrics()], rows))
     title = (
         '## Without training\n\nLayer 0 is what enters the decoder: frames from the tower; the words are the same for '
-        'all videos. *Centred*: minus the mean token of the meta-train videos. Tuples are pairs and triples of frames, '
-        'or pairs of words.\n\n'
+        'all videos. *Centred*: minus the mean token of the meta-train videos. Tuples are pairs of frames or words.'
+        '\n\n'
     )
     return title + '\n\n'.join(parts)
 

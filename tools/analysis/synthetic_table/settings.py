@@ -34,7 +34,8 @@ class Settings:
         layers: Decoder layers that are looked at; 0 is what enters the decoder.
         seeds: Of the headline rows.
         ablation_seeds: Of the ablations; the first one also makes the choices.
-        train_episodes: Episodes of a training from stored tokens.
+        train_episodes: Episodes of the headline trainings from stored tokens.
+        choice_episodes: Episodes of the trainings that choose, and of the ablations.
         known_episodes: Episodes of a training with Known prompts, whose tokens cannot be stored.
         clip_episodes: Episodes of a training of the methods on CLIP.
         val_episodes: Meta-val episodes that make the choices.
@@ -52,7 +53,8 @@ class Settings:
     layers: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     seeds: tuple[int, ...] = (0, 1, 2)
     ablation_seeds: tuple[int, ...] = (0,)
-    train_episodes: int = 2000
+    train_episodes: int = 3000
+    choice_episodes: int = 1000
     known_episodes: int = 1000
     clip_episodes: int = 1000
     val_episodes: int = 2000
@@ -62,7 +64,7 @@ class Settings:
     rates: tuple[float, ...] = (1 / 3, 1, 3)
     temperatures: tuple[float, ...] = (0.05, 0.07, 0.1)
     parts: tuple[str, ...] = ('spatial', 'temporal', 'visual_lead', 'textual_lead', 'local', 'global', 'local+global')
-    fractions: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2)
+    fractions: tuple[float, ...] = (1 / 12, 1 / 3, 2 / 3)
     clip: tuple[str, ...] = ('clip_fsar', 'ma_fsar', 'clip_m2df')
 
     def store(self, layer: int) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from synthetic_table.settings import REPOSITORY, Settings, use_data
 
 QUICK = dict(
-    layers=(0, 2, 3),
+    layers=(0, 3, 4),
     seeds=(0, 1),
     train_episodes=40,
     choice_episodes=20,

@@ -8,6 +8,7 @@ from .choosing import HIGH, LOW
 from .results import Score
 
 ABOVE_TRAINING_FREE, ABOVE_CONTROL = 10.0, 3.0
+APART = '... and the intervals do not overlap'
 
 
 def make_checks(layer: int, free: Mapping[int, Score], headline: Mapping[str, Score]) -> list[dict]:
@@ -35,14 +36,14 @@ def make_checks(layer: int, free: Mapping[int, Score], headline: Mapping[str, Sc
     ]
     for text, other, margin in wanted:
         if ours is None or other is None:
-            checks += [dict(check=text, passed=None, numbers=''), dict(check=f'{text}: apart', passed=None, numbers='')]
+            checks += [dict(check=name, passed=None, numbers='') for name in (text, APART)]
             continue
         gap = ours.acc - other.acc
         numbers = f'{ours} - {other} = {gap:+.2f}'
         checks.append(dict(check=text, passed=gap >= margin and gap > 0, numbers=numbers))
         apart = ours.interval[0] > other.interval[1]
         numbers = f'{ours.interval[0]:.2f} and {other.interval[1]:.2f}'
-        checks.append(dict(check='... and the intervals do not overlap', passed=apart, numbers=numbers))
+        checks.append(dict(check=APART, passed=apart, numbers=numbers))
     return checks
 
 

@@ -76,17 +76,20 @@ def _ablations(table: Table) -> plt.Figure:
         if fusion == chosen.fusion and metric != chosen.metric:
             bars.append((f'{metric} instead of {chosen.metric}', table.gap([row])))
     controls = (('both', 'linear projection, both modalities'), ('visual', 'linear projection, visual tokens'))
-    bars += [(label, table.gap(table.outcome.rows.headline[f'linear-{name}'])) for name, label in controls]
+    headline = table.outcome.rows.headline
+    bars += [(label, table.gap(headline[f'linear-{name}'], headline['unknown'])) for name, label in controls]
     bars = [(label, gap) for label, gap in bars if gap]
     figure, axes = plt.subplots(figsize=(7.4, 1.1 + 0.27 * len(bars)), layout='constrained')
     places = np.arange(len(bars))[::-1]
     gaps = np.array([gap for _, gap in bars]).reshape(-1, 2)
     noise = _seed_noise(table.headline.get('unknown', {}).get('1shot'))
     if noise:
-        axes.axvspan(-noise, noise, color='#dddddd', lw=0, zorder=0, label='another seed (95 %)')
+        axes.axvspan(-noise, noise, color='#dddddd', lw=0, zorder=0, label='what another seed may change (95 %)')
         figure.legend(frameon=False, fontsize=8, loc='outside upper right')
     axes.barh(places, gaps[:, 0], xerr=gaps[:, 1], color='#56B4E9', height=0.62, error_kw=dict(lw=1, capsize=2))
     axes.axvline(0, color=GREY, lw=0.8)
+    ends = np.concatenate([gaps[:, 0] - gaps[:, 1], gaps[:, 0] + gaps[:, 1], [0.0]])
+    axes.set_xlim(ends.min() - 0.15 * np.ptp(ends) - 0.1, ends.max() + 0.15 * np.ptp(ends) + 0.1)
     axes.set_yticks(places, [label for label, _ in bars])
     axes.set_xlabel('1-shot, meta-test: points against the full model')
     axes.spines['left'].set_visible(False)

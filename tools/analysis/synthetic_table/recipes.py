@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from mmaction.registry import MODELS
+
 from fsar_llava.datasets.synthetic_motion import PROGRAMS, reverse, sentence, swap
 
 from .rows import Row, from_tokens, from_videos, merge, schedule
@@ -41,7 +43,7 @@ def shipped_choices() -> Choices:
     """What the shipped config says."""
     cfg = shipped('tokens')
     head, lr = cfg.model.cls_head, cfg.optim_wrapper.optimizer.lr
-    metric = next(name for name, config in metrics().items() if config['type'] == head.matching.matching.type)
+    metric = next(name for name, config in inner_metrics().items() if config == head.matching.matching.to_dict())
     layer = shipped('video').model.backbone.layer
     return Choices(layer, lr, head.temperature, head.matching.fusion, metric, lr, lr)
 
@@ -51,6 +53,13 @@ def metrics() -> dict[str, dict]:
     settings = shipped('training_free').test_cfg.settings
     found = {setting.name: setting.matching.to_dict() for setting in settings}
     return {'Tuples': dict(type='TupleMatching', cardinalities=(2,)), **found} if 'Tuples' not in found else found
+
+
+def inner_metrics() -> dict[str, dict]:
+    """Metrics to choose from inside of a trained head by name: the shipped one, Bi-MHM and OTAM."""
+    own = shipped('tokens').model.cls_head.matching.matching.to_dict()
+    name = next((name for name, config in metrics().items() if config['type'] == own['type']), own['type'])
+    return {**{other: metrics()[other] for other in ('Bi-MHM', 'OTAM')}, name: own}
 
 
 def prototypes() -> dict[str, dict]:
@@ -151,6 +160,8 @@ def linear(settings: Settings, choices: Choices, seed: int, modality: str, episo
     neck = shipped('tokens').model.neck
     neck = dict(_delete_=True, type='LinearProjection', in_channels=neck.in_channels, channels=neck.channels)
     lr = choices.visual_lr if modality == 'visual' else choices.both_lr
+    if choices.fusion in ('visual', 'textual'):  # nothing that both modalities could be compared with
+        choices = replace(choices, fusion=shipped_choices().fusion)
     overrides = merge(
         from_tokens(settings, choices.layer),
         schedule(settings, episodes or settings.train_episodes),
@@ -160,7 +171,7 @@ def linear(settings: Settings, choices: Choices, seed: int, modality: str, episo
     )
     parts = [f'layer{choices.layer}', f'lr{lr:.2g}', f'tau{choices.tau:g}', choices.metric]
     if modality == 'visual':
-        overrides['model']['cls_head']['matching'] = dict(_delete_=True, **metrics()[choices.metric])
+        overrides['model']['cls_head']['matching'] = dict(_delete_=True, **inner_metrics()[choices.metric])
         title = 'Linear projection, visual tokens'
     else:
         parts.insert(3, choices.fusion)
@@ -180,9 +191,10 @@ def clip(settings: Settings, method: str) -> Row:
 
 def grid(settings: Settings, choices: Choices) -> list[Choices]:
     """Every fusion with every metric inside that it can use."""
-    pairs = [(metric, fusion) for metric in ('Bi-MHM', 'OTAM') for fusion in settings.fusions]
+    pairs = [(metric, fusion) for metric in inner_metrics() for fusion in settings.fusions]
     # An alignment needs an order, which the union of frames and words does not have.
-    return [replace(choices, metric=m, fusion=f) for m, f in pairs if (m, f) != ('OTAM', 'union')]
+    ordered = {name for name, config in inner_metrics().items() if MODELS.get(config['type']).ordered}
+    return [replace(choices, metric=m, fusion=f) for m, f in pairs if f != 'union' or m not in ordered]
 
 
 def _learning_rate(lr: float) -> dict:
@@ -190,7 +202,7 @@ def _learning_rate(lr: float) -> dict:
 
 
 def _head(choices: Choices) -> dict:
-    inner = dict(_delete_=True, **metrics()[choices.metric])
+    inner = dict(_delete_=True, **inner_metrics()[choices.metric])
     matching = dict(matching=inner, fusion=choices.fusion, temperature=choices.tau)
     return dict(model=dict(cls_head=dict(temperature=choices.tau, matching=matching)))
 

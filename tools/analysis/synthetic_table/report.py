@@ -82,10 +82,10 @@ def _head(settings: Settings, facts: dict) -> str:
         f"({seeds}): mean ± 95 % interval over seeds (Student's t); in brackets the 95 % interval over episodes. "
         f'Trained with {settings.train_episodes:,} 1-shot episodes (choices and ablations: '
         f'{settings.choice_episodes:,}; Known: {settings.known_episodes:,}; methods on CLIP: '
-        f'{settings.clip_episodes:,}); the same weights are tested at 5 shots. *Reversed pairs*: 2-way 1-shot episodes '
-        'of classes that are the same film in opposite directions; *swapped pairs*: of classes that show the same '
-        f'motions in opposite order; chance is 50 for both. Choices were made on {settings.val_episodes:,} meta-val '
-        'episodes. *Best metric* is the best one on meta-test.'
+        f'{settings.clip_episodes:,}); the same weights are tested at 5 shots (Known: those of one seed). *Reversed '
+        'pairs*: 2-way 1-shot episodes of classes that are the same film in opposite directions; *swapped pairs*: of '
+        'classes that show the same motions in opposite order; chance is 50 for both. Choices were made on '
+        f'{settings.val_episodes:,} meta-val episodes. *Best metric* is the best one on meta-test.'
     )
     parts = ['# SyntheticMotion, miniature Video-LLaVA', made, meaning]
     return '\n\n'.join(textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in parts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TASK = '5way-1shot_synthetic-motion'
@@ -96,3 +97,4 @@ def use_data(data: Path) -> None:
     if data.name != 'synthetic_motion':
         raise ValueError(f'The configs look for a folder called synthetic_motion, but --data is {data}. Rename it.')
     os.environ['FSAR_DATA_ROOT'] = str(data.parent)
+    MMLogger.get_current_instance().setLevel('WARNING')  # it would tell of the variable with every config

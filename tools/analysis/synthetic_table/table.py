@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .checks import make_checks
 from .recipes import TASKS, metrics
-from .results import Score, difference, score, validations
+from .results import Score, difference, result, score, validations
 from .rows import Row
 from .settings import Settings
 from .stages import Outcome
@@ -36,7 +36,7 @@ class Table:
         self.settings, self.outcome = settings, outcome
         self.free = self._free('test')
         self.headline = {
-            name: {task: found for task in TASKS if (found := score(settings, rows, 'test', task))}
+            name: {task: found for task in TASKS if (found := self._headline(rows, task))}
             for name, rows in outcome.rows.headline.items()
         }
         self.clip = {
@@ -57,9 +57,14 @@ class Table:
         found = [(k, s) for k, s in self.free.items() if k.task == task and layer in (None, k.layer)]
         return max(found, key=lambda item: item[1].acc, default=None)
 
-    def gap(self, rows: list[Row]) -> tuple[float, float] | None:
-        """1-shot difference to the full model with the same seeds, and half the width of its interval."""
-        full = {row.seed: row for row in self.outcome.rows.full}
+    def gap(self, rows: list[Row], reference: list[Row] | None = None) -> tuple[float, float] | None:
+        """1-shot difference to the full model with the same seeds, and half the width of its interval.
+
+        Args:
+            rows: A row for each seed.
+            reference: The full model, trained for as many episodes; by default as the ablations are.
+        """
+        full = {row.seed: row for row in reference or self.outcome.rows.full}
         same = [row for row in rows if row.seed in full]
         return difference(self.settings, same, [full[row.seed] for row in same], '1shot')
 
@@ -98,6 +103,12 @@ class Table:
             curves=self.curves(),
             failed=self.outcome.failed,
         )
+
+    def _headline(self, rows: list[Row], task: str) -> Score | None:
+        """All seeds at one shot; of other tasks those that were tested."""
+        if task != '1shot':
+            rows = [row for row in rows if result(self.settings, row, 'test', task)]
+        return score(self.settings, rows, 'test', task)
 
     def _one_shot(self, rows: list[Row]) -> Score | None:
         return score(self.settings, rows, 'test', '1shot')

@@ -87,18 +87,6 @@ def test_reference_layers_leave_room(parts: None, best: dict, layers: list, note
     assert bool(remark) == note
 
 
-def test_pairs_differ_in_order_alone(parts: None) -> None:
-    from synthetic_table.recipes import order_pairs
-
-    from fsar_llava.datasets.synthetic_motion import reverse, reversed_pairs, swap
-
-    assert sorted(map(sorted, order_pairs(reverse))) == sorted(map(sorted, reversed_pairs('test')))
-    assert len(order_pairs(swap)) == 8
-    for one, other in order_pairs(swap):
-        assert one != other
-        assert set(one.split()) - {'moves', 'another'} == set(other.split()) - {'moves', 'another'}
-
-
 @pytest.mark.slow
 def test_quick_run_makes_table_and_figures_and_chooses_on_meta_val(tmp_path: Path) -> None:
     out, data = tmp_path / 'out', tmp_path / 'synthetic_motion'

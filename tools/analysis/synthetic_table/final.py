@@ -82,9 +82,9 @@ def final_jobs(settings: Settings, rows: FinalRows) -> list[Job]:
     """Trainings that are still to be done, and the one test of each row on meta-test."""
     wanted = [(row, TASKS) for name, same in rows.headline.items() if name != 'known' for row in same]
     wanted += [(row, TASKS[:1]) for row in rows.ablations]
-    wanted += [(row, TASKS[:2]) for row in rows.clip.values()]
-    # Known prompts are slow to test: every query has one of its own in every episode.
+    # Known prompts are slow to test: every query has one of its own in every episode. Five shots with one seed alone.
     wanted += [(row, TASKS[: 1 if number else 2]) for number, row in enumerate(rows.headline['known'])]
+    wanted += [(row, TASKS[:2]) for row in rows.clip.values()]
     tests: dict[str, tuple[Row, tuple[str, ...]]] = {}
     for row, names in wanted:  # a row that is wanted twice: the first has more tasks
         tests.setdefault(row.name, (row, names))

@@ -27,7 +27,7 @@ TITLES = {
     'ma_fsar': 'MA-FSAR',
     'clip_m2df': 'CLIP-M2DF',
 }
-TASK_TITLES = {'1shot': '1-shot', '5shot': '5-shot', 'reversed': 'reversed pairs', 'swapped': 'swapped pairs'}
+TASK_TITLES = {'1shot': '1-shot', '5shot': '5-shot', 'reversed': 'reversed pairs'}
 PARTS = {
     'spatial': 'spatial attention',
     'temporal': 'temporal attention',
@@ -83,8 +83,8 @@ def _head(settings: Settings, facts: dict) -> str:
         f'Trained with {settings.train_episodes:,} 1-shot episodes (choices and ablations: '
         f'{settings.choice_episodes:,}; Known: {settings.known_episodes:,}; methods on CLIP: '
         f'{settings.clip_episodes:,}); the same weights are tested at 5 shots (Known: those of one seed). *Reversed '
-        'pairs*: 2-way 1-shot episodes of classes that are the same film in opposite directions; *swapped pairs*: of '
-        'classes that show the same motions in opposite order; chance is 50 for both. Choices were made on '
+        'pairs*: 2-way 1-shot episodes of classes that are the same film in opposite directions, chance is 50. Choices '
+        'were made on '
         f'{settings.val_episodes:,} meta-val episodes. *Best metric* is the best one on meta-test.'
     )
     parts = ['# SyntheticMotion, miniature Video-LLaVA', made, meaning]

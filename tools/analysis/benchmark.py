@@ -114,7 +114,7 @@ def measure_scoring(episodes: int) -> list[Row]:
     features = VideoFeatures(bank)
 
     otam = EpisodeScorer(head(type='OTAM'), features)
-    step = otam._batch_size(plan)
+    step = otam._gathered_episodes(*plan.indices(0, 1, bank.device))
     alone, both = (min(times) for times in zip(*(products(plan, bank, step) for _ in range(4))))
     rows: list[Row] = [
         ('floor: frame-similarity products alone, s', alone, ''),

@@ -4,6 +4,7 @@ from .base_matching import BaseMatching
 from .bi_mhm import BiMHM
 from .cosine_matching import CosineMatching
 from .euclidean_matching import EuclideanMatching
+from .frame_matching import FrameMatching
 from .multimodal_matching import MultimodalMatching
 from .otam import OTAM
 from .trx import TRX
@@ -16,6 +17,7 @@ __all__ = [
     'BiMHM',
     'CosineMatching',
     'EuclideanMatching',
+    'FrameMatching',
     'MultimodalMatching',
     'TupleMatching',
 ]

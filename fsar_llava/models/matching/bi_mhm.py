@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from fsar_llava.models.layers.frame_distance import describe_frames, frame_distance
-
-from .base_matching import BaseMatching
+from .frame_matching import FrameMatching
 
 
 @MODELS.register_module()
-class BiMHM(BaseMatching):
+class BiMHM(FrameMatching):
     """Each frame goes to the nearest frame of the other video, in both directions (HyRSM) [C].
 
     ``sum_i min_j d(i, j) + sum_j min_i d(i, j)`` over valid frames i of the query and j of the support, with
@@ -25,31 +21,21 @@ class BiMHM(BaseMatching):
     """
 
     def __init__(self, reduction: str = 'sum', *, eps: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(eps=eps)
         if reduction not in ('sum', 'mean'):
             raise ValueError(f"BiMHM: reduction must be 'sum' or 'mean', but is {reduction!r}.")
-        if eps < 0:
-            raise ValueError(f'BiMHM: eps must not be negative, but is {eps}.')
         self.reduction = reduction
-        self.eps = eps
 
-    def describe(self, tokens: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
-        """``tokens [*, T, D]``, ``inverse_norm [*, T]`` and the mask, if any."""
-        return describe_frames(tokens, mask)
-
-    def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
-        """Distances ``[B, Q, N, K]``."""
-        distance = frame_distance(query, support, eps=self.eps)
-        rows, columns = query.get('mask'), support.get('mask')
-        rows = None if rows is None else rows[:, :, None, None, :]  # [B, Q, 1, 1, A]
-        columns = None if columns is None else columns[:, None]  # [B, 1, N, K, C]
-        to_support = distance if columns is None else distance.masked_fill(~columns[..., None, :], float('inf'))
-        to_query = distance if rows is None else distance.masked_fill(~rows[..., None], float('inf'))
-        return self._reduce(to_support.amin(-1), rows) + self._reduce(to_query.amin(-2), columns)
+    def cost(self, similarity: Tensor, query_mask: Tensor | None = None, support_mask: Tensor | None = None) -> Tensor:
+        """Distances ``[*]`` from cosines ``[A, C, *]``."""
+        nothing = float('-inf')
+        to_support = similarity if support_mask is None else similarity.masked_fill(~support_mask, nothing)
+        to_query = similarity if query_mask is None else similarity.masked_fill(~query_mask[:, None], nothing)
+        return self._reduce(1 - to_support.amax(1), query_mask) + self._reduce(1 - to_query.amax(0), support_mask)
 
     def _reduce(self, nearest: Tensor, mask: Tensor | None) -> Tensor:
-        """Sum or mean of ``[B, Q, N, K, T]`` over its valid frames."""
+        """Sum or mean of ``[T, *]`` over its valid frames."""
         if mask is None:
-            return nearest.sum(-1) if self.reduction == 'sum' else nearest.mean(-1)
-        total = nearest.masked_fill(~mask, 0).sum(-1)
-        return total if self.reduction == 'sum' else total / mask.sum(-1)
+            return nearest.sum(0) if self.reduction == 'sum' else nearest.mean(0)
+        total = nearest.masked_fill(~mask, 0).sum(0)
+        return total if self.reduction == 'sum' else total / mask.sum(0)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from einops import rearrange
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from fsar_llava.models.layers.frame_distance import describe_frames, frame_distance
-
-from .base_matching import BaseMatching
+from .frame_matching import FrameMatching
 from .pooling import mean_frame
 
 
 @MODELS.register_module()
-class CosineMatching(BaseMatching):
+class CosineMatching(FrameMatching):
     """``1 - cos`` between the mean of the query's valid frames and the mean of the support's.
 
     The baseline that knows no time. A temperature belongs to the head.
@@ -24,16 +19,10 @@ class CosineMatching(BaseMatching):
         eps: Added to the product of the norms; 0 is the exact cosine.
     """
 
-    def __init__(self, *, eps: float = 0.0) -> None:
-        super().__init__()
-        if eps < 0:
-            raise ValueError(f'CosineMatching: eps must not be negative, but is {eps}.')
-        self.eps = eps
-
     def describe(self, tokens: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
-        """The mean frame as the only frame: ``tokens [*, 1, D]``, ``inverse_norm [*, 1]``."""
-        return describe_frames(mean_frame(tokens, mask)[..., None, :])
+        """The mean frame as the only frame: ``direction [*, 1, D]``."""
+        return super().describe(mean_frame(tokens, mask)[..., None, :], None)
 
-    def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
-        """Distances ``[B, Q, N, K]``."""
-        return rearrange(frame_distance(query, support, eps=self.eps), 'b q n k 1 1 -> b q n k')
+    def cost(self, similarity: Tensor, query_mask: Tensor | None = None, support_mask: Tensor | None = None) -> Tensor:
+        """Distances ``[*]`` from cosines ``[1, 1, *]``."""
+        return 1 - similarity[0, 0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 
 from fsar_llava.models.matching import OTAM
-from fsar_llava.models.matching.otam import alignment_cost
+from fsar_llava.models.matching.alignment import alignment_cost, sums_fit, weighted_alignment_cost
 
 from . import oracles
 from .episodes import episode
@@ -58,26 +60,82 @@ def test_cost_gradients(shape: tuple[int, int]) -> None:
     assert torch.autograd.gradcheck(lambda d: alignment_cost(d, smoothing=0.1), distance.requires_grad_())
 
 
-@pytest.mark.parametrize('kind', ['far', 'near', 'random', 'blocks'])
-@pytest.mark.parametrize('frames', [12, 64])
-def test_long_videos_stay_exact(kind: str, frames: int) -> None:
-    """At lambda 0.1, ``exp(-cost / lambda)`` of these leaves the range of float32, and of float64 at 64 frames."""
-    distance = torch.zeros(frames, frames)
+KINDS = ['far', 'near', 'random', 'blocks', 'last']
+
+
+def distances(kind: str, rows: int, columns: int) -> torch.Tensor:
+    """``[rows, columns]`` in float32, from 0 to 2: such as are easy to get wrong."""
+    distance = torch.zeros(rows, columns)
     if kind == 'far':
         distance += 2
     elif kind == 'random':
-        distance = 2 * torch.rand(frames, frames, generator=torch.Generator().manual_seed(0))
+        distance = 2 * torch.rand(rows, columns, generator=torch.Generator().manual_seed(0))
     elif kind == 'blocks':  # rows that are worst in the first half of the columns are best in the second
-        distance[: frames // 2, : frames // 2] = distance[frames // 2 :, frames // 2 :] = 2
-    distance.requires_grad_()
+        distance[: rows // 2, : columns // 2] = distance[rows // 2 :, columns // 2 :] = 2
+    elif kind == 'last':  # one cell is free, the end of the first row
+        distance += 2
+        distance[0, -1] = 0
+    return distance
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('frames', [12, 64])
+def test_long_videos_stay_exact(kind: str, frames: int) -> None:
+    """At lambda 0.1, ``exp(-cost / lambda)`` of these leaves the range of float32, and of float64 at 64 frames."""
+    distance = distances(kind, frames, frames).requires_grad_()
     cost = alignment_cost(distance, smoothing=0.1)
     expected = oracles.otam_matrix(distance.tolist(), 0.1)
-    assert float(cost) == pytest.approx(expected, rel=1e-5, abs=1e-4)
+    assert float(cost.detach()) == pytest.approx(expected, rel=1e-5, abs=1e-4)
     cost.backward()
     assert distance.grad.isfinite().all()
     # The gradient is how often the soft alignment visits a cell: every column once, but the first, where it may wait.
     torch.testing.assert_close(distance.grad.sum(0)[1:], torch.ones(frames - 1), rtol=1e-3, atol=1e-3)
     assert distance.grad[:, 0].sum() > 0.999
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize(
+    ('rows', 'columns', 'smoothing', 'dtype'),
+    [
+        (8, 8, 0.1, torch.float32),  # the longest that fit
+        (35, 35, 0.5, torch.float32),
+        (1, 1, 0.012, torch.float32),
+        (67, 67, 0.1, torch.float64),
+        (1, 8, 0.1, torch.float32),
+        (35, 4, 0.1, torch.float32),
+        (3, 36, 0.5, torch.float32),
+    ],
+)
+def test_sums_of_exponentials_stay_exact(
+    kind: str, rows: int, columns: int, smoothing: float, dtype: torch.dtype
+) -> None:
+    assert sums_fit(rows, columns, dtype, smoothing=smoothing)
+    distance = distances(kind, rows, columns).to(dtype)
+    cost = weighted_alignment_cost(((1 - distance) / smoothing).exp(), smoothing=smoothing)
+    expected = oracles.otam_matrix(distance.tolist(), smoothing)
+    torch.testing.assert_close(cost, torch.tensor(expected, dtype=dtype), rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize(('frames', 'smoothing'), [(9, 0.1), (36, 0.5), (2, 0.01), (1, 0.01)])
+def test_sums_of_exponentials_that_do_not_fit(frames: int, smoothing: float) -> None:
+    assert not sums_fit(frames, frames, torch.float32, smoothing=smoothing)
+
+
+@pytest.mark.parametrize('bidirectional', [True, False])
+@pytest.mark.parametrize('frames', [(8, 8), (8, 3), (2, 8), (8, 9), (16, 8), (32, 32)])
+@pytest.mark.parametrize('smoothing', [0.01, 0.1, 0.5])
+def test_with_and_without_gradients(smoothing: float, frames: tuple[int, int], bidirectional: bool) -> None:
+    """Two ways of computing, one result: that of plain loops in float64."""
+    query, support = (tokens.float() for tokens in episode(batch=1, queries=1, ways=2, frames=frames))
+    matching = OTAM(smoothing, bidirectional=bidirectional)
+    expected = oracles.over_episodes(
+        functools.partial(oracles.otam, smoothing=smoothing, bidirectional=bidirectional),
+        query.double(),
+        support.double(),
+    )
+    for differentiable in (True, False):
+        distance = matching(query.requires_grad_(differentiable), support)
+        torch.testing.assert_close(distance.double(), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_opposite_long_videos_have_finite_distances_and_gradients() -> None:

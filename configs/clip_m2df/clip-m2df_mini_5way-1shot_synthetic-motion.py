@@ -13,3 +13,9 @@ model = dict(
     backbone=dict(model='projects/mini_clip/weights'),
     cls_head=dict(local_view=view, global_view=view),
 )
+# 800 episodes in all. What is pre-trained moves slowly, and so do the convolutions over time.
+train_dataloader = dict(dataset=dict(num_episodes=160))
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-3),
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.05), context=dict(lr_mult=0.05))),
+)

@@ -87,6 +87,35 @@ def test_reference_layers_leave_room(parts: None, best: dict, layers: list, note
     assert bool(remark) == note
 
 
+def test_jobs_are_made_after_the_data_that_they_depend_on(parts: None, tmp_path: Path, monkeypatch) -> None:
+    from synthetic_table import choosing, stages
+    from synthetic_table.settings import Settings, use_data
+    from synthetic_table.tasks import extraction
+
+    monkeypatch.setenv('FSAR_DATA_ROOT', '')  # use_data sets it
+    settings = Settings(tmp_path / 'synthetic_motion', tmp_path / 'out', layers=(0, 1))
+    use_data(settings.data)
+    settings.out.mkdir()
+    ran = {}
+
+    class Pool:
+        failed: dict = {}
+
+        def expect(self, jobs: list) -> None:
+            pass
+
+        def run(self, jobs: list) -> None:
+            ran.update({job.name: job.key for job in jobs})
+            if 'data/make' in {job.name for job in jobs}:
+                settings.data.mkdir()
+                (settings.data / 'manifest.json').write_text('{}')
+
+    monkeypatch.setattr(choosing, 'score', lambda *_: None)
+    stages.run_stages(settings, Pool())
+    for job in extraction(settings):
+        assert ran[job.name] == job.key
+
+
 @pytest.mark.slow
 def test_quick_run_makes_table_and_figures_and_chooses_on_meta_val(tmp_path: Path) -> None:
     out, data = tmp_path / 'out', tmp_path / 'synthetic_motion'

@@ -32,16 +32,20 @@ class Outcome:
 def run_stages(settings: Settings, pool: Pool) -> Outcome:
     """Data and tokens; metrics without training and choices on meta-val; then everything on meta-test."""
     first = shipped_choices()
-    before = [*extraction(settings), *centering(settings), *training_free_jobs(settings, 'val')]
     expected = _on_meta_test(settings, final_rows(settings, first, first))
-    pool.expect([*preparation(settings), *before, *planned(settings, first), *expected])
+    pool.expect([*preparation(settings), *_before(settings), *planned(settings, first), *expected])
     pool.run(preparation(settings))
-    pool.run(before)
+    pool.run(_before(settings))  # made only now: the fingerprint of the data set is part of every job
     choices, record = choose(settings, pool)
     rows = final_rows(settings, choices, first)
     pool.expect(_on_meta_test(settings, rows))
     pool.run(_on_meta_test(settings, rows))
     return Outcome(choices, record, rows, list(pool.failed))
+
+
+def _before(settings: Settings) -> list[Job]:
+    """All that needs no choice."""
+    return [*extraction(settings), *centering(settings), *training_free_jobs(settings, 'val')]
 
 
 def _on_meta_test(settings: Settings, rows: FinalRows) -> list[Job]:

@@ -55,8 +55,8 @@ class Settings:
     ablation_seeds: tuple[int, ...] = (0,)
     train_episodes: int = 3000
     choice_episodes: int = 1000
-    known_episodes: int = 1000
-    clip_episodes: int = 1000
+    known_episodes: int = 600
+    clip_episodes: int = 600
     val_episodes: int = 2000
     test_episodes: int = 10000
     videos_per_class: int = 60

@@ -50,6 +50,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--quick', action='store_true', help='few rows of each kind and few episodes; shows no result')
     parser.add_argument('--only', default='*', metavar='GLOB', help='train and test rows with these names alone')
     parser.add_argument('--seeds', type=int, nargs='+', help='of the headline rows; default 0 1 2')
+    parser.add_argument('--known-seeds', type=int, nargs='+', help='of the rows with Known prompts; default 0 1')
     parser.add_argument('--ablation-seeds', type=int, nargs='+', help='of the ablations; default 0')
     parser.add_argument('--train-episodes', type=int, help='of the headline trainings; default 3000')
     parser.add_argument('--choice-episodes', type=int, help='of choices and ablations; default 1000')
@@ -82,7 +83,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
             if value < 4:
                 raise ValueError(f'--{name.replace("_", "-")} must be at least 4, but is {value}.')
             settings = replace(settings, **{name: value})
-    for name in ('seeds', 'ablation_seeds'):
+    for name in ('seeds', 'known_seeds', 'ablation_seeds'):
         if getattr(args, name) is not None:
             settings = replace(settings, **{name: tuple(dict.fromkeys(getattr(args, name)))})
     return settings

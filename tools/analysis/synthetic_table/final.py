@@ -59,7 +59,7 @@ def final_rows(settings: Settings, choices: Choices, first: Choices) -> FinalRow
         'linear-visual': [linear(settings, choices, seed, 'visual') for seed in seeds],
         'linear-both': [linear(settings, choices, seed, 'both') for seed in seeds],
         'unknown': [trained(settings, choices, seed) for seed in seeds],
-        'known': [known(settings, choices, seed) for seed in seeds],
+        'known': [known(settings, choices, seed) for seed in settings.known_seeds],
     }
     counts = [max(EPOCHS, int(settings.train_episodes * part)) for part in settings.fractions]
     return FinalRows(
@@ -82,8 +82,8 @@ def final_jobs(settings: Settings, rows: FinalRows) -> list[Job]:
     """Trainings that are still to be done, and the one test of each row on meta-test."""
     wanted = [(row, TASKS) for name, same in rows.headline.items() if name != 'known' for row in same]
     wanted += [(row, TASKS[:1]) for row in rows.ablations]
-    # Known prompts are slow to test: every query has one of its own in every episode. Five shots with one seed alone.
-    wanted += [(row, TASKS[: 1 if number else 2]) for number, row in enumerate(rows.headline['known'])]
+    # Known prompts are slow to test: every query has one of its own in every episode.
+    wanted += [(row, TASKS[:1]) for row in rows.headline['known']]
     wanted += [(row, TASKS[:2]) for row in rows.clip.values()]
     tests: dict[str, tuple[Row, tuple[str, ...]]] = {}
     for row, names in wanted:  # a row that is wanted twice: the first has more tasks

@@ -70,7 +70,7 @@ def write_report(settings: Settings, outcome: Outcome, *, command: str, seconds:
 
 def _head(settings: Settings, facts: dict) -> str:
     packages = ', '.join(f'{name} {version}' for name, version in facts['versions'].items() if version)
-    seeds = ', '.join(map(str, settings.seeds))
+    seeds, known_seeds = (', '.join(map(str, some)) for some in (settings.seeds, settings.known_seeds))
     made = (
         f'Made on {facts["date"][:10]} by `{facts["command"]}` in {facts["minutes"]:.0f} minutes on {facts["cores"]} '
         f'cores; all rows together, also those of earlier runs that were interrupted, took '
@@ -79,10 +79,11 @@ def _head(settings: Settings, facts: dict) -> str:
     meaning = (
         f'5-way accuracy in percent on {settings.test_episodes:,} meta-test episodes, the same for every row of a '
         f'column (hash of the 1-shot ones: `{str(facts["episode_hash_1shot"])[:12]}`). Where there are several seeds '
-        f"({seeds}): mean ± 95 % interval over seeds (Student's t); in brackets the 95 % interval over episodes. "
+        f"({seeds}; Known: {known_seeds}): mean ± 95 % interval over seeds (Student's t); in brackets the 95 % "
+        'interval over episodes. '
         f'Trained with {settings.train_episodes:,} 1-shot episodes (choices and ablations: '
         f'{settings.choice_episodes:,}; Known: {settings.known_episodes:,}; methods on CLIP: '
-        f'{settings.clip_episodes:,}); the same weights are tested at 5 shots (Known: those of one seed). *Reversed '
+        f'{settings.clip_episodes:,}); the same weights are tested at 5 shots (Known: at one). *Reversed '
         'pairs*: 2-way 1-shot episodes of classes that are the same film in opposite directions, chance is 50. Choices '
         'were made on '
         f'{settings.val_episodes:,} meta-val episodes. *Best metric* is the best one on meta-test.'

@@ -33,6 +33,7 @@ class Settings:
         out: Folder of the rows and of the table.
         layers: Decoder layers that are looked at; 0 is what enters the decoder.
         seeds: Of the headline rows.
+        known_seeds: Of the headline rows with Known prompts, which take longer than all others together.
         ablation_seeds: Of the ablations; the first one also makes the choices.
         train_episodes: Episodes of the headline trainings from stored tokens.
         choice_episodes: Episodes of the trainings that choose, and of the ablations.
@@ -52,6 +53,7 @@ class Settings:
     out: Path
     layers: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     seeds: tuple[int, ...] = (0, 1, 2)
+    known_seeds: tuple[int, ...] = (0, 1)
     ablation_seeds: tuple[int, ...] = (0,)
     train_episodes: int = 3000
     choice_episodes: int = 1000

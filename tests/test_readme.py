@@ -22,7 +22,7 @@ def test_own_metric():
 
 
 def test_every_path_exists():
-    links = [link for link in re.findall(r'\]\(([^)]+)\)', README) if not link.startswith('http')]
+    links = [link for link in re.findall(r'\]\(([^)]+)\)', README) if not link.startswith(('http', '#'))]
     files = re.findall(r'(?:bash|python) ((?:tools|configs|projects)/\S+)', README)
     assert len(links) > 5
     assert len(files) > 5

@@ -11,6 +11,7 @@ What the ratios should be is printed beside them. docs/performance.md holds the 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import platform
 import resource
@@ -193,7 +194,10 @@ def measure_test(data: Path, episodes: int, sample: int) -> list[Row]:
             runner = tiny_runner(data, work_dir, change)
             began = time.perf_counter()
             runner.test()
-            return time.perf_counter() - began
+            took = time.perf_counter() - began
+        del runner
+        gc.collect()  # waits for workers to end, which would else count as the next run's time
+        return took
 
     run('FeatureBankTestLoop', 10)  # loads the libraries
     one_by_one, bank = run('TestLoop', sample), run('FeatureBankTestLoop', episodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import time
@@ -84,7 +85,10 @@ def episodes_per_second(data: Path, work_dir: str, episodes: int, store: str | N
     runner.register_hook(clock)
     runner.train()
     waiting = runner.message_hub.get_scalar('train/data_time').data[0][WARM_UP:].mean()
-    return clock.rate() * runner.cfg.train_dataloader.batch_size, waiting * clock.rate()
+    batch_size = runner.cfg.train_dataloader.batch_size
+    del runner
+    gc.collect()  # waits for workers to end, which would else count as the next run's time
+    return clock.rate() * batch_size, waiting * clock.rate()
 
 
 def use_store(cfg: Config, store: str) -> None:

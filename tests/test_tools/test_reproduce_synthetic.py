@@ -116,7 +116,7 @@ def test_jobs_are_made_after_the_data_that_they_depend_on(parts: None, tmp_path:
         assert ran[job.name] == job.key
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_quick_run_makes_table_and_figures_and_chooses_on_meta_val(tmp_path: Path) -> None:
     out, data = tmp_path / 'out', tmp_path / 'synthetic_motion'
     command = [sys.executable, str(SCRIPT), '--quick', '--data', str(data), '--out', str(out), '--jobs', '2']
@@ -131,10 +131,10 @@ def test_quick_run_makes_table_and_figures_and_chooses_on_meta_val(tmp_path: Pat
     for name in ('learning_curve', 'ablations', 'layers'):
         assert 5_000 < (out / f'{name}.png').stat().st_size < 100_000
     assert {name: len(tasks) for name, tasks in table['headline'].items()} == {
-        'linear-visual': 4,
-        'linear-both': 4,
-        'unknown': 4,
-        'known': 2,
+        'linear-visual': 3,
+        'linear-both': 3,
+        'unknown': 3,
+        'known': 1,
     }
 
     # Results named val are of meta-val classes, those named test of meta-test classes.
@@ -155,7 +155,7 @@ def test_quick_run_makes_table_and_figures_and_chooses_on_meta_val(tmp_path: Pat
         assert step['candidates'][step['chosen']] == max(step['candidates'].values())
     chosen = table['choices']
     (row,) = (out / 'rows').glob(
-        f'fsar-llava_layer{layer["chosen"]}_lr{lr["chosen"]}_tau*_{chosen["fusion"]}_{chosen["metric"]}_40*_seed1'
+        f'fsar-llava_layer{layer["chosen"]}_lr{lr["chosen"]}_tau*_{chosen["fusion"]}_{chosen["metric"]}_24*_seed1'
     )
     cfg = Config.fromfile(row / 'config.py')
     assert cfg.model.backbone.store == str(data / f'tokens_layer{layer["chosen"]}')

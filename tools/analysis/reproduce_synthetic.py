@@ -20,20 +20,21 @@ from pathlib import Path
 from synthetic_table.settings import REPOSITORY, Settings, use_data
 
 QUICK = dict(
-    layers=(0, 3, 4),
+    layers=(0, 2, 4),
     seeds=(0, 1),
-    train_episodes=40,
-    choice_episodes=20,
+    known_seeds=(0,),
+    train_episodes=24,
+    choice_episodes=16,
     known_episodes=4,
     clip_episodes=4,
     val_episodes=30,
     test_episodes=30,
     videos_per_class=6,
-    fusions=('confidence', 'union'),
+    fusions=('confidence',),
     rates=(1, 3),
     temperatures=(0.07,),
-    parts=('temporal', 'local+global'),
-    fractions=(1 / 4,),
+    parts=('local+global',),
+    fractions=(),
     clip=('clip_fsar',),
 )
 PUBLISHED = REPOSITORY / 'projects' / 'mini_video_llava' / 'results'

@@ -14,6 +14,8 @@ model = dict(
     data_preprocessor=dict(_delete_=True, type='BaseDataPreprocessor'),
     backbone=dict(_delete_=True, type='StoredTokens', store=store),
 )
-train_dataloader = dict(dataset=dict(num_episodes=200, dataset=dict(pipeline=pipeline)))
-val_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
-test_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
+# Reading tokens takes less time than handing them over from another process.
+loader = dict(num_workers=0, persistent_workers=False, dataset=dict(dataset=dict(pipeline=pipeline)))
+train_dataloader = dict(loader, dataset=dict(loader['dataset'], num_episodes=200))
+val_dataloader = loader
+test_dataloader = loader

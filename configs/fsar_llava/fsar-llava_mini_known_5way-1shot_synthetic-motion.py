@@ -9,3 +9,4 @@ _base_ = [
 ]
 
 model = dict(prompts='known')
+optim_wrapper = dict(optimizer=dict(lr=3e-3))

@@ -7,3 +7,5 @@ _base_ = [
     '../_base_/schedules/adamw_toy.py',
     '../_base_/default_runtime.py',
 ]
+
+optim_wrapper = dict(optimizer=dict(lr=3e-3))

@@ -71,6 +71,7 @@ class TokenStore:
             if entry.video in self.videos:
                 self.superseded.append(self.videos[entry.video])
             self.videos[entry.video] = entry
+        self._found: dict[str, str] = {}  # path -> name
         self._files: OrderedDict[Path, object] = OrderedDict()
         self._process = os.getpid()
 
@@ -97,14 +98,17 @@ class TokenStore:
         """
         if path in self.videos:
             return self.videos[path]
-        parts = PurePosixPath(path).parts
-        for begin in range(1, len(parts)):
-            if (name := '/'.join(parts[begin:])) in self.videos:
-                return self.videos[name]
-        raise KeyError(
-            f'The token store {self.folder} holds no video {path!r} (it holds {len(self)} videos). Run the extraction '
-            'again, with the split that the video belongs to.'
-        )
+        if path not in self._found:
+            parts = PurePosixPath(path).parts
+            ends = ('/'.join(parts[begin:]) for begin in range(1, len(parts)))
+            name = next((end for end in ends if end in self.videos), None)
+            if name is None:
+                raise KeyError(
+                    f'The token store {self.folder} holds no video {path!r} (it holds {len(self)} videos). Run the '
+                    'extraction again, with the split that the video belongs to.'
+                )
+            self._found[path] = name
+        return self.videos[self._found[path]]
 
     def read(self, video: str, prompts: Iterable[str] | None = None, *, visual: bool = True) -> StoredVideo:
         """Read the tokens of one video.

@@ -11,5 +11,10 @@ model = dict(
         max_batch_size=None,
     ),
     neck=dict(in_channels=160, channels=64, num_heads=4),
-    cls_head=dict(prototype=dict(channels=64, num_heads=4, merge='sum')),
+    cls_head=dict(
+        prototype=dict(channels=64, num_heads=4, merge='sum'),
+        # Temperatures that do well on meta-validation, as does the learning rate of the configs.
+        matching=dict(temperature=0.05, fusion_temperature=0.3),
+        temperature=0.05,
+    ),
 )

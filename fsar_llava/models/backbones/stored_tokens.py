@@ -107,10 +107,15 @@ def prompt_id(store_id: str, prompt: str) -> int:
 
 def prompt_table(store_id: str, textual: Mapping[str, Tensor]) -> Tensor:
     """``[R, 3]``: for each of a video's R prompts its id, and where its tokens begin and end in their concatenation."""
+    return _prompt_table(store_id, tuple((prompt, len(tokens)) for prompt, tokens in textual.items()))
+
+
+@lru_cache(maxsize=4096)
+def _prompt_table(store_id: str, lengths: tuple[tuple[str, int], ...]) -> Tensor:
     rows, begin = [], 0
-    for prompt, tokens in textual.items():
-        rows.append((prompt_id(store_id, prompt), begin, begin + len(tokens)))
-        begin += len(tokens)
+    for prompt, length in lengths:
+        rows.append((prompt_id(store_id, prompt), begin, begin + length))
+        begin += length
     return torch.tensor(rows, dtype=torch.long).view(-1, 3)
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from fsar_llava.datasets.synthetic_motion.programs import PROGRAMS, sentence
 from fsar_llava.datasets.synthetic_motion.renderer import render
 from fsar_llava.datasets.synthetic_motion.scenes import frame_times, sample_scenes
-from projects.mini_video_llava.evaluate import FRESH, distances, fresh_clips, one_shot
+from projects.mini_video_llava.evaluate import FRESH, distances, fresh_clips, one_shot, table_row
 from projects.mini_video_llava.model import SIDE
 from projects.mini_video_llava.stream import compress, to_pixels
 
@@ -136,18 +136,14 @@ def tables(found: dict[str, dict]) -> str:
     choices, retrieved, names, free = found.values()
     kinds = list(retrieved['train'])
     lines = [f'Among {choices} (chance {100 / choices:g} %), or among the four frames of a clip:', '']
-    lines += [_row('frames of', *kinds), _row(*['---'] * (1 + len(kinds)))]
-    lines += [_row(group, *(row[kind] for kind in kinds)) for group, row in retrieved.items()]
-    lines += ['', _row('class name of a clip', 'right', 'chance'), _row('---', '---', '---')]
-    lines += [_row(split, *row) for split, row in names.items()]
+    lines += [table_row('frames of', *kinds), table_row(*['---'] * (1 + len(kinds)))]
+    lines += [table_row(group, *(row[kind] for kind in kinds)) for group, row in retrieved.items()]
+    lines += ['', table_row('class name of a clip', 'right', 'chance'), table_row('---', '---', '---')]
+    lines += [table_row(split, *row) for split, row in names.items()]
     metrics = list(next(iter(free.values())))
-    lines += ['', _row('5-way 1-shot, meta-val', *metrics), _row(*['---'] * (1 + len(metrics)))]
-    lines += [_row(name, *(f'{x} ± {interval}' for x, interval in row.values())) for name, row in free.items()]
+    lines += ['', table_row('5-way 1-shot, meta-val', *metrics), table_row(*['---'] * (1 + len(metrics)))]
+    lines += [table_row(name, *(f'{x} ± {interval}' for x, interval in row.values())) for name, row in free.items()]
     return '\n'.join(lines)
-
-
-def _row(*cells: object) -> str:
-    return '| ' + ' | '.join(str(cell) for cell in cells) + ' |'
 
 
 def main() -> None:

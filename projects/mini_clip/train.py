@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import math
 import resource
-import time
 from pathlib import Path
 
 import torch
@@ -26,6 +25,13 @@ from projects.mini_video_llava.auxiliary import SeeingHead
 from projects.mini_video_llava.export import command, write
 from projects.mini_video_llava.stream import to_pixels
 from projects.mini_video_llava.train import SEE_WEIGHTS
+from projects.mini_video_llava.training import (
+    Progress,
+    add_options,
+    learning_rate,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 from .captions import CLASS_SENTENCES, all_texts
 from .model import WIDTH, build_model, build_tokenizer
@@ -41,14 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--steps', type=int, default=1700)
     parser.add_argument('--clips', type=int, default=24, help='clips a step, of 4 frames each')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--lr', type=float, default=1e-3, help='peak learning rate')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/mini_clip'))
-    parser.add_argument('--out', type=Path, default=Path(__file__).parent / 'weights')
-    parser.add_argument('--save-every', type=int, default=100, help='steps between checkpoints')
-    parser.add_argument('--log-every', type=int, default=25)
-    parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    add_options(parser, Path(__file__).parent, threads=1)
     return parser.parse_args()
 
 
@@ -98,19 +97,14 @@ class Trainer:
         return self.model.text_projection(self.model.text_model(words).pooler_output)
 
     # -- schedule ------------------------------------------------------------------------------------------------------
-    def learning_rate(self) -> float:
-        """Linear warm-up over 100 steps, the peak until 60 % of the steps, then down to 2 % of it in half a cosine."""
-        fall = max(0.0, self.step / self.args.steps - 0.6) / 0.4
-        return self.args.lr * min(1.0, (self.step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fall)))
-
     def run(self, *, until: int | None = None) -> None:
         """Train from wherever the last checkpoint left it to the end of the schedule, or to a step before."""
         last = until or self.args.steps
         stream = CaptionStream(last, clips=self.args.clips, seed=self.args.seed, tokenizer=self.tokenizer)
-        sums, tick = {}, time.time()
+        progress = Progress()
         for batch in stream.loader(self.step):
             for group in self.opt.param_groups:
-                group['lr'] = self.learning_rate()
+                group['lr'] = learning_rate(self.args.lr, self.step, self.args.steps)
             found = self.losses(batch)
             loss = sum(weight * found[name] for name, weight in WEIGHTS.items())
             self.opt.zero_grad(set_to_none=True)
@@ -120,31 +114,23 @@ class Trainer:
             with torch.no_grad():
                 self.model.logit_scale.clamp_(max=MAX_SCALE)
             self.step += 1
-            for name, value in {'loss': loss, **found}.items():
-                sums.setdefault(name, []).append(float(value.detach()))
+            progress.add({'loss': loss, **found})
             done = self.step == last
             if done or self.step % self.args.log_every == 0:
-                took, tick = time.time() - tick, time.time()
-                self.seconds += took
-                means = ' '.join(f'{k} {sum(v) / len(v):.3f}' for k, v in sums.items())
-                print(f'{self.step}/{self.args.steps} {took / len(sums["loss"]):.2f} s/step {means}', flush=True)
-                sums = {}
+                self.seconds += progress.report(f'{self.step}/{self.args.steps}')
             if done or self.step % self.args.save_every == 0:
                 self.save()
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
     def save(self) -> None:
-        """Write a checkpoint, whole or not at all."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        """Write a checkpoint."""
         state = {name: getattr(self, name) for name in ('step', 'seconds', 'starts')}
         state |= {'parts': self.parts.state_dict(), 'opt': self.opt.state_dict()}
-        torch.save(state, self.file.with_suffix('.tmp'))
-        self.file.with_suffix('.tmp').replace(self.file)
+        write_checkpoint(self.file, state)
 
     def resume(self) -> None:
         """Go on from the last checkpoint if there is one."""
-        if self.file.exists():
-            state = torch.load(self.file, map_location=self.args.device, weights_only=True)
+        if state := read_checkpoint(self.file, self.args.device):
             self.parts.load_state_dict(state['parts'])
             self.opt.load_state_dict(state['opt'])
             self.step, self.seconds, self.starts = state['step'], state['seconds'], state['starts'] + 1

@@ -176,14 +176,15 @@ def tables(report: dict) -> str:
     answers, layers = report['answers'], report['training_free_5way_1shot']
     kinds = [kind for kind in answers['known'] if kind != 'clips']
     metrics = list(layers['tower'])
-    lines = [_row('clips of', *kinds), _row(*['---'] * (1 + len(kinds)))]
-    lines += [_row(group, *(row[kind] for kind in kinds)) for group, row in answers.items()]
-    lines += ['', _row('tokens of', *metrics), _row(*['---'] * (1 + len(metrics)))]
-    lines += [_row(name, *(f'{layers[name][metric][0]:.1f}' for metric in metrics)) for name in sorted(layers)]
+    lines = [table_row('clips of', *kinds), table_row(*['---'] * (1 + len(kinds)))]
+    lines += [table_row(group, *(row[kind] for kind in kinds)) for group, row in answers.items()]
+    lines += ['', table_row('tokens of', *metrics), table_row(*['---'] * (1 + len(metrics)))]
+    lines += [table_row(name, *(f'{layers[name][metric][0]:.1f}' for metric in metrics)) for name in sorted(layers)]
     return '\n'.join(lines)
 
 
-def _row(*cells: object) -> str:
+def table_row(*cells: object) -> str:
+    """A line of a table in Markdown."""
     return '| ' + ' | '.join(str(cell) for cell in cells) + ' |'
 
 

@@ -11,8 +11,6 @@ Counts of steps and the seed are fixed; an interrupted run goes on where it was 
 from __future__ import annotations
 
 import argparse
-import math
-import time
 from pathlib import Path
 
 import torch
@@ -25,6 +23,7 @@ from .export import command, export
 from .model import FRAMES, TOKENS_PER_FRAME, build_config, build_tokenizer
 from .questions import KINDS, Packer, all_texts
 from .stream import Stream, to_pixels
+from .training import Progress, add_options, learning_rate, read_checkpoint, write_checkpoint
 
 SEE_WEIGHTS = {'place': 1.0, 'heat': 0.5, 'color': 0.1, 'shape': 0.1}
 TALK_WEIGHTS = {'mean': 1.5, 'motion': 1.0, 'actor': 0.2, 'word': 1.0, 'name': 1.0}
@@ -38,22 +37,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--clips', type=int, default=16, help='clips a step; twice as many in the first stage, of 4 frames each'
     )
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--lr', type=float, default=1e-3, help='peak learning rate; the tower has half of it while talking'
-    )
     parser.add_argument(
         '--primitive-weight',
         type=float,
         default=0.0,
         help='of naming what happens frame by frame; 0.5 makes visual tokens that leave few-shot methods nothing to do',
     )
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/mini_video_llava'))
-    parser.add_argument('--out', type=Path, default=Path(__file__).parent / 'weights')
-    parser.add_argument('--save-every', type=int, default=100, help='steps between checkpoints')
-    parser.add_argument('--log-every', type=int, default=25)
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    add_options(parser, Path(__file__).parent, threads=2)
     return parser.parse_args()
 
 
@@ -150,11 +140,6 @@ class Trainer:
             groups = [{'params': tower, 'scale': 0.5}, {'params': rest, 'scale': 1.0}]
         return torch.optim.AdamW(groups, lr=self.args.lr, betas=(0.9, 0.98), weight_decay=0.02)
 
-    def learning_rate(self, step: int, steps: int) -> float:
-        """Linear warm-up over 100 steps, the peak until 60 % of the steps, then down to 2 % of it in half a cosine."""
-        fall = max(0.0, step / steps - 0.6) / 0.4
-        return self.args.lr * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fall)))
-
     def run(self, stage: str, steps: int) -> None:
         """Train one stage from wherever the last checkpoint left it."""
         if (self.stage, stage) == ('talk', 'see'):
@@ -170,11 +155,11 @@ class Trainer:
             self.opt.load_state_dict(self.opt_state)
             for group, scale in zip(self.opt.param_groups, scales):
                 group['scale'] = scale
-        self.opt_state, sums, count, tick = None, {}, 0, time.time()
+        self.opt_state, progress = None, Progress()
         parameters = [p for group in self.opt.param_groups for p in group['params']]
         for batch in self.stream.loader(self.step):
             for group in self.opt.param_groups:
-                group['lr'] = self.learning_rate(self.step, steps) * group['scale']
+                group['lr'] = learning_rate(self.args.lr, self.step, steps) * group['scale']
             with torch.autocast(self.args.device, torch.bfloat16):
                 loss, told = self.losses(batch)
             self.opt.zero_grad(set_to_none=True)
@@ -182,22 +167,15 @@ class Trainer:
             nn.utils.clip_grad_norm_(parameters, 1.0)
             self.opt.step()
             self.step += 1
-            for name, value in {'loss': loss, **told}.items():
-                sums.setdefault(name, []).append(float(value.detach()))
-            count += 1
+            progress.add({'loss': loss, **told})
             if self.step % self.args.log_every == 0 or self.step == steps:
-                took, tick = time.time() - tick, time.time()
-                self.seconds += took
-                means = ' '.join(f'{k} {sum(v) / len(v):.3f}' for k, v in sums.items())
-                print(f'{stage} {self.step}/{steps} {took / count:.2f} s/step {means}', flush=True)
-                sums, count = {}, 0
+                self.seconds += progress.report(f'{stage} {self.step}/{steps}')
             if self.step % self.args.save_every == 0 or self.step == steps:
                 self.save()
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
     def save(self) -> None:
-        """Write a checkpoint, whole or not at all."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        """Write a checkpoint."""
         state = {
             'parts': self.parts.state_dict(),
             'opt': self.opt.state_dict(),
@@ -205,13 +183,11 @@ class Trainer:
             'step': self.step,
             'seconds': self.seconds,
         }
-        torch.save(state, self.file.with_suffix('.tmp'))
-        self.file.with_suffix('.tmp').replace(self.file)
+        write_checkpoint(self.file, state)
 
     def resume(self) -> None:
         """Go on from the last checkpoint if there is one."""
-        if self.file.exists():
-            state = torch.load(self.file, map_location=self.args.device, weights_only=True)
+        if state := read_checkpoint(self.file, self.args.device):
             self.parts.load_state_dict(state['parts'])
             self.opt_state = state['opt']
             self.stage, self.step, self.seconds = state['stage'], state['step'], state['seconds']

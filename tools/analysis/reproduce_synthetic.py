@@ -22,17 +22,18 @@ from synthetic_table.settings import REPOSITORY, Settings, use_data
 QUICK = dict(
     layers=(0, 2, 4),
     seeds=(0, 1),
-    known_seeds=(0,),
+    video_seeds=(0,),
+    ablation_seeds=(0,),
     train_episodes=24,
     choice_episodes=16,
-    known_episodes=4,
-    clip_episodes=4,
+    video_episodes=4,
     val_episodes=30,
     test_episodes=30,
     videos_per_class=6,
     fusions=('confidence',),
     rates=(1, 3),
-    temperatures=(0.07,),
+    temperatures=(0.05,),
+    fusion_temperatures=(0.1, 0.3),
     parts=('local+global',),
     fractions=(),
     clip=('clip_fsar',),
@@ -50,13 +51,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='rows at a time; default: the cores')
     parser.add_argument('--quick', action='store_true', help='few rows of each kind and few episodes; shows no result')
     parser.add_argument('--only', default='*', metavar='GLOB', help='train and test rows with these names alone')
-    parser.add_argument('--seeds', type=int, nargs='+', help='of the headline rows; default 0 1 2')
-    parser.add_argument('--known-seeds', type=int, nargs='+', help='of the rows with Known prompts; default 0 1')
-    parser.add_argument('--ablation-seeds', type=int, nargs='+', help='of the ablations; default 0')
+    parser.add_argument('--seeds', type=int, nargs='+', help='of the headline rows; default 0 1 2 3 4')
+    parser.add_argument('--video-seeds', type=int, nargs='+', help='of Known and methods on CLIP; default 0 1 2')
+    parser.add_argument('--ablation-seeds', type=int, nargs='+', help='of the ablations; default 0 1 2')
     parser.add_argument('--train-episodes', type=int, help='of the headline trainings; default 3000')
     parser.add_argument('--choice-episodes', type=int, help='of choices and ablations; default 1000')
-    parser.add_argument('--known-episodes', type=int, help='of trainings with Known prompts; default 600')
-    parser.add_argument('--clip-episodes', type=int, help='of trainings on the miniature CLIP; default 600')
+    parser.add_argument('--video-episodes', type=int, help='of Known prompts and methods on CLIP; default 600')
     parser.add_argument('--val-episodes', type=int, help='that make the choices; default 2000')
     parser.add_argument('--test-episodes', type=int, help='default 10000')
     parser.add_argument('--publish', action='store_true', help=f'copy table and figures to {PUBLISHED.name}/')
@@ -71,20 +71,13 @@ def settings_of(args: argparse.Namespace) -> Settings:
     data = (args.data or root / 'synthetic_motion').resolve()
     out = (args.out or REPOSITORY / 'work_dirs' / f'reproduce_synthetic{suffix}').resolve()
     settings = Settings(data, out, **(QUICK if args.quick else {}))
-    for name in (
-        'train_episodes',
-        'choice_episodes',
-        'known_episodes',
-        'clip_episodes',
-        'val_episodes',
-        'test_episodes',
-    ):
+    for name in ('train_episodes', 'choice_episodes', 'video_episodes', 'val_episodes', 'test_episodes'):
         value = getattr(args, name)
         if value is not None:
             if value < 4:
                 raise ValueError(f'--{name.replace("_", "-")} must be at least 4, but is {value}.')
             settings = replace(settings, **{name: value})
-    for name in ('seeds', 'known_seeds', 'ablation_seeds'):
+    for name in ('seeds', 'video_seeds', 'ablation_seeds'):
         if getattr(args, name) is not None:
             settings = replace(settings, **{name: tuple(dict.fromkeys(getattr(args, name)))})
     return settings

@@ -49,6 +49,10 @@ def steps(settings: Settings) -> list[Callable[[Choices], Step]]:
     def tau(now: Choices) -> Step:
         return Step('tau', {f'{tau:g}': replace(now, tau=tau) for tau in settings.temperatures}, full)
 
+    def tau_w(now: Choices) -> Step:
+        candidates = {f'{tau:g}': replace(now, tau_w=tau, fusion='confidence') for tau in settings.fusion_temperatures}
+        return Step('tau_w of the confidence', candidates, full)
+
     def fusion(now: Choices) -> Step:
         return Step('fusion and metric', {f'{c.fusion}, {c.metric}': c for c in grid(settings, now)}, full)
 
@@ -60,7 +64,7 @@ def steps(settings: Settings) -> list[Callable[[Choices], Step]]:
         )
 
     rates = [float(f'{factor * shipped("tokens").optim_wrapper.optimizer.lr:.2g}') for factor in settings.rates]
-    return [layer, lr, tau, fusion, control('visual'), control('both')]
+    return [layer, lr, tau, tau_w, fusion, control('visual'), control('both')]
 
 
 def planned(settings: Settings, choices: Choices) -> list[Job]:

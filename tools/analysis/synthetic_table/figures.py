@@ -41,7 +41,7 @@ def _learning_curve(table: Table) -> plt.Figure:
         curves = [curve for curve in table.curves().get(name, []) if curve]
         if not curves:
             continue
-        total = table.settings.known_episodes if name == 'known' else table.settings.train_episodes
+        total = table.settings.video_episodes if name == 'known' else table.settings.train_episodes
         length = min(map(len, curves))
         values = np.array([curve[:length] for curve in curves])
         x = total * np.arange(1, length + 1) / length
@@ -53,8 +53,8 @@ def _learning_curve(table: Table) -> plt.Figure:
     _level(left, level, 'best without training')
     left.set(xlabel='training episodes', ylabel='5-way 1-shot accuracy in %', title='during training, meta-val')
     left.set_xlim(left=0)
-    left.legend(frameon=False, fontsize=8)
-    found = {count: one for count, one in table.episodes.items() if one}
+    left.legend(frameon=False, fontsize=8, loc='lower right', bbox_to_anchor=(1, 0.12))
+    found = {count: one['1shot'] for count, one in table.episodes.items() if one}
     right.errorbar(list(found), *_bars(list(found.values())), color=STYLES['unknown'][0], marker='o', ms=4, capsize=3)
     free = table.best_free('1shot', layer)
     _level(right, free[1].acc if free else None, 'best without training')
@@ -70,11 +70,11 @@ def _ablations(table: Table) -> plt.Figure:
 
     bars = [(f'without {PARTS[part]}', table.gap(rows)) for part, rows in table.outcome.rows.without.items()]
     chosen = table.outcome.choices
-    for (fusion, metric), row in table.outcome.rows.grid.items():
+    for (fusion, metric), rows in table.outcome.rows.grid.items():
         if metric == chosen.metric and fusion != chosen.fusion:
-            bars.append((f"'{fusion}' instead of '{chosen.fusion}'", table.gap([row])))
+            bars.append((f"'{fusion}' instead of '{chosen.fusion}'", table.gap(rows)))
         if fusion == chosen.fusion and metric != chosen.metric:
-            bars.append((f'{metric} instead of {chosen.metric}', table.gap([row])))
+            bars.append((f'{metric} instead of {chosen.metric}', table.gap(rows)))
     controls = (('both', 'linear projection, both modalities'), ('visual', 'linear projection, visual tokens'))
     headline = table.outcome.rows.headline
     bars += [(label, table.gap(headline[f'linear-{name}'], headline['unknown'])) for name, label in controls]
@@ -100,7 +100,7 @@ def _ablations(table: Table) -> plt.Figure:
 def _layers(table: Table) -> plt.Figure:
     figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
     free = {layer: found[1] for layer in table.settings.layers if (found := table.best_free('1shot', layer))}
-    trained = {layer: found for layer, found in table.layers.items() if found}
+    trained = {layer: found['1shot'] for layer, found in table.layers.items() if found}
     series = (
         (trained, STYLES['unknown'][:3], 'FSAR-LLaVA, trained on the layer'),
         (free, ('#D55E00', '--', 's'), 'best metric without training'),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .jobs import Job
-from .recipes import TASKS, Choices, clip, grid, known, linear, tasks, trained
+from .recipes import SHOTS, TASKS, Choices, clip, grid, known, linear, tasks, trained
 from .rows import Row
 from .settings import EPOCHS, Settings, weights
 from .tasks import test, train
@@ -28,16 +28,18 @@ class FinalRows:
     headline: dict[str, list[Row]]
     full: list[Row]
     without: dict[str, list[Row]]
-    grid: dict[tuple[str, str], Row]
-    layers: dict[int, Row]
+    grid: dict[tuple[str, str], list[Row]]
+    layers: dict[int, list[Row]]
     episodes: dict[int, list[Row]]
-    clip: dict[str, Row]
+    clip: dict[str, list[Row]]
 
     @property
-    def ablations(self) -> list[Row]:
-        """All rows that are tested at one shot alone."""
-        several = [*self.without.values(), *self.episodes.values(), self.full]
-        return [*self.grid.values(), *self.layers.values(), *(row for rows in several for row in rows)]
+    def others(self) -> list[Row]:
+        """All rows that are not tested on reversed pairs."""
+        # Known prompts are slow to test: every query has one of its own in every episode.
+        several = [self.headline['known'], *self.clip.values(), *self.without.values(), *self.grid.values()]
+        several += [*self.layers.values(), *self.episodes.values(), self.full]
+        return [row for rows in several for row in rows]
 
 
 def final_rows(settings: Settings, choices: Choices, first: Choices) -> FinalRows:
@@ -50,41 +52,37 @@ def final_rows(settings: Settings, choices: Choices, first: Choices) -> FinalRow
     """
     seeds, few = settings.seeds, settings.ablation_seeds
 
-    few_episodes = settings.choice_episodes
-
-    def full(episodes: int = few_episodes, without: str | None = None) -> list[Row]:
-        return [trained(settings, choices, seed, episodes=episodes, without=without) for seed in few]
+    def full(chosen: Choices = choices, **options: object) -> list[Row]:
+        options = {'episodes': settings.choice_episodes, **options}
+        return [trained(settings, chosen, seed, **options) for seed in few]
 
     headline = {
         'linear-visual': [linear(settings, choices, seed, 'visual') for seed in seeds],
         'linear-both': [linear(settings, choices, seed, 'both') for seed in seeds],
         'unknown': [trained(settings, choices, seed) for seed in seeds],
-        'known': [known(settings, choices, seed) for seed in settings.known_seeds],
+        'known': [known(settings, choices, seed) for seed in settings.video_seeds],
     }
     counts = [max(EPOCHS, int(settings.train_episodes * part)) for part in settings.fractions]
     return FinalRows(
         headline=headline,
         full=full(),
         without={part: full(without=part) for part in settings.parts},
-        grid={
-            (c.fusion, c.metric): trained(settings, c, few[0], episodes=few_episodes) for c in grid(settings, choices)
-        },
-        layers={
-            k: trained(settings, replace(first, layer=k), few[0], episodes=few_episodes) for k in settings.layers if k
-        },
+        grid={(c.fusion, c.metric): full(c) for c in grid(settings, choices)},
+        layers={k: full(replace(first, layer=k))[:1] for k in settings.layers if k},
         episodes={count: full(episodes=count) for count in counts}
         | {settings.train_episodes: full(episodes=settings.train_episodes)},
-        clip={method: clip(settings, method) for method in settings.clip if weights(method).is_dir()},
+        clip={
+            method: [clip(settings, method, seed) for seed in settings.video_seeds]
+            for method in settings.clip
+            if weights(method).is_dir()
+        },
     )
 
 
 def final_jobs(settings: Settings, rows: FinalRows) -> list[Job]:
     """Trainings that are still to be done, and the one test of each row on meta-test."""
     wanted = [(row, TASKS) for name, same in rows.headline.items() if name != 'known' for row in same]
-    wanted += [(row, TASKS[:1]) for row in rows.ablations]
-    # Known prompts are slow to test: every query has one of its own in every episode.
-    wanted += [(row, TASKS[:1]) for row in rows.headline['known']]
-    wanted += [(row, TASKS[:2]) for row in rows.clip.values()]
+    wanted += [(row, SHOTS) for row in rows.others]
     tests: dict[str, tuple[Row, tuple[str, ...]]] = {}
     for row, names in wanted:  # a row that is wanted twice: the first has more tasks
         tests.setdefault(row.name, (row, names))

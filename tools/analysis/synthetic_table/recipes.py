@@ -11,7 +11,8 @@ from fsar_llava.datasets.synthetic_motion import reversed_pairs
 from .rows import Row, from_tokens, from_videos, merge, schedule
 from .settings import Settings, shipped
 
-TASKS = ('1shot', '5shot', 'reversed')
+SHOTS = ('1shot', '5shot')
+TASKS = (*SHOTS, 'reversed')
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Choices:
         layer: Decoder layer.
         lr: Learning rate.
         tau: Temperature of the head, and of the confidences.
+        tau_w: Temperature of the fusion by confidence.
         fusion: How the modalities are fused.
         metric: Name of the metric inside, a key of :func:`metrics`.
         visual_lr: Learning rate of the linear control on visual tokens.
@@ -31,19 +33,27 @@ class Choices:
     layer: int
     lr: float
     tau: float
+    tau_w: float
     fusion: str
     metric: str
     visual_lr: float
     both_lr: float
+
+    @property
+    def head(self) -> list[str]:
+        """Temperature, fusion and metric as parts of a row's name."""
+        fusion = f'confidence{self.tau_w:g}' if self.fusion == 'confidence' else self.fusion
+        return [f'tau{self.tau:g}', fusion, self.metric]
 
 
 def shipped_choices() -> Choices:
     """What the shipped config says."""
     cfg = shipped('tokens')
     head, lr = cfg.model.cls_head, cfg.optim_wrapper.optimizer.lr
-    metric = next(name for name, config in inner_metrics().items() if config == head.matching.matching.to_dict())
+    fusion = head.matching
+    metric = next(name for name, config in inner_metrics().items() if config == fusion.matching.to_dict())
     layer = shipped('video').model.backbone.layer
-    return Choices(layer, lr, head.temperature, head.matching.fusion, metric, lr, lr)
+    return Choices(layer, lr, head.temperature, fusion.fusion_temperature, fusion.fusion, metric, lr, lr)
 
 
 def metrics() -> dict[str, dict]:
@@ -114,14 +124,14 @@ def trained(settings: Settings, choices: Choices, seed: int, *, episodes: int | 
 
     Args:
         settings: Of the run.
-        choices: Layer, learning rate, temperature, fusion and metric.
+        choices: Layer, learning rate, temperatures, fusion and metric.
         seed: Of the training.
         episodes: Of the training; default ``settings.train_episodes``.
         **options: ``without`` (a part, see :func:`_without`) and ``title``.
     """
     episodes = episodes or settings.train_episodes
     without = options.get('without')
-    parts = [f'layer{choices.layer}', f'lr{choices.lr:.2g}', f'tau{choices.tau:g}', choices.fusion, choices.metric]
+    parts = [f'layer{choices.layer}', f'lr{choices.lr:.2g}', *choices.head]
     parts += [f'without-{without}'] if without else []
     parts += [f'{episodes}episodes', f'seed{seed}']
     overrides = merge(
@@ -137,12 +147,12 @@ def known(settings: Settings, choices: Choices, seed: int) -> Row:
     """FSAR-LLaVA with Known prompts, from videos: the prompts differ from episode to episode."""
     overrides = merge(
         from_videos(choices.layer),
-        schedule(settings, settings.known_episodes),
+        schedule(settings, settings.video_episodes),
         _learning_rate(choices.lr),
         _head(choices),
     )
-    parts = [f'layer{choices.layer}', f'lr{choices.lr:.2g}', f'tau{choices.tau:g}', choices.fusion, choices.metric]
-    name = '_'.join(['fsar-llava_known', *parts, f'{settings.known_episodes}episodes', f'seed{seed}'])
+    parts = [f'layer{choices.layer}', f'lr{choices.lr:.2g}', *choices.head]
+    name = '_'.join(['fsar-llava_known', *parts, f'{settings.video_episodes}episodes', f'seed{seed}'])
     return Row(name, 'FSAR-LLaVA, Known prompts', 'known', 'known', overrides, seed)
 
 
@@ -160,23 +170,23 @@ def linear(settings: Settings, choices: Choices, seed: int, modality: str, episo
         _head(choices),
         dict(model=dict(neck=neck, cls_head=dict(prototype=dict(_delete_=True, type='MeanPrototype')))),
     )
-    parts = [f'layer{choices.layer}', f'lr{lr:.2g}', f'tau{choices.tau:g}', choices.metric]
+    tau, fusion, metric = choices.head
+    parts = [f'layer{choices.layer}', f'lr{lr:.2g}', tau, metric]
     if modality == 'visual':
         overrides['model']['cls_head']['matching'] = dict(_delete_=True, **inner_metrics()[choices.metric])
         title = 'Linear projection, visual tokens'
     else:
-        parts.insert(3, choices.fusion)
+        parts.insert(3, fusion)
         title = 'Linear projection, both modalities'
     name = '_'.join([f'linear-{modality}', *parts, f'{episodes or settings.train_episodes}episodes', f'seed{seed}'])
     return Row(name, title, 'linear', 'tokens', overrides, seed)
 
 
-def clip(settings: Settings, method: str) -> Row:
+def clip(settings: Settings, method: str, seed: int) -> Row:
     """A method on the miniature CLIP, as shipped but for the number of episodes."""
     titles = dict(clip_fsar='CLIP-FSAR', ma_fsar='MA-FSAR', clip_m2df='CLIP-M2DF')
-    seed = settings.seeds[0]
-    overrides = merge(from_videos(None), schedule(settings, settings.clip_episodes))
-    name = f'{method.replace("_", "-")}_{settings.clip_episodes}episodes_seed{seed}'
+    overrides = merge(from_videos(None), schedule(settings, settings.video_episodes))
+    name = f'{method.replace("_", "-")}_{settings.video_episodes}episodes_seed{seed}'
     return Row(name, titles[method], 'clip', method, overrides, seed)
 
 
@@ -194,7 +204,7 @@ def _learning_rate(lr: float) -> dict:
 
 def _head(choices: Choices) -> dict:
     inner = dict(_delete_=True, **inner_metrics()[choices.metric])
-    matching = dict(matching=inner, fusion=choices.fusion, temperature=choices.tau)
+    matching = dict(matching=inner, fusion=choices.fusion, temperature=choices.tau, fusion_temperature=choices.tau_w)
     return dict(model=dict(cls_head=dict(temperature=choices.tau, matching=matching)))
 
 

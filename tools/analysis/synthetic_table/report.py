@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from fsar_llava.evaluation.report import versions, write_json
 
 from .checks import verdict
 from .figures import draw_figures
-from .recipes import TASKS, metrics
+from .recipes import SHOTS, TASKS, metrics
 from .results import Score
 from .settings import Settings
 from .stages import Outcome
@@ -70,7 +71,8 @@ def write_report(settings: Settings, outcome: Outcome, *, command: str, seconds:
 
 def _head(settings: Settings, facts: dict) -> str:
     packages = ', '.join(f'{name} {version}' for name, version in facts['versions'].items() if version)
-    seeds, known_seeds = (', '.join(map(str, some)) for some in (settings.seeds, settings.known_seeds))
+    seeds = (settings.seeds, settings.video_seeds, settings.ablation_seeds)
+    headline, videos, ablations = (', '.join(map(str, some)) for some in seeds)
     made = (
         f'Made on {facts["date"][:10]} by `{facts["command"]}` in {facts["minutes"]:.0f} minutes on {facts["cores"]} '
         f'cores; all rows together, also those of earlier runs that were interrupted, took '
@@ -79,14 +81,13 @@ def _head(settings: Settings, facts: dict) -> str:
     meaning = (
         f'5-way accuracy in percent on {settings.test_episodes:,} meta-test episodes, the same for every row of a '
         f'column (hash of the 1-shot ones: `{str(facts["episode_hash_1shot"])[:12]}`). Where there are several seeds '
-        f"({seeds}; Known: {known_seeds}): mean ± 95 % interval over seeds (Student's t); in brackets the 95 % "
-        'interval over episodes. '
+        f'({headline}; Known and methods on CLIP: {videos}; ablations: {ablations}): mean ± 95 % interval over seeds '
+        "(Student's t); in brackets the 95 % interval over episodes. "
         f'Trained with {settings.train_episodes:,} 1-shot episodes (choices and ablations: '
-        f'{settings.choice_episodes:,}; Known: {settings.known_episodes:,}; methods on CLIP: '
-        f'{settings.clip_episodes:,}); the same weights are tested at 5 shots (Known: at one). *Reversed '
-        'pairs*: 2-way 1-shot episodes of classes that are the same film in opposite directions, chance is 50. Choices '
-        'were made on '
-        f'{settings.val_episodes:,} meta-val episodes. *Best metric* is the best one on meta-test.'
+        f'{settings.choice_episodes:,}; Known and methods on CLIP: {settings.video_episodes:,}); the same weights are '
+        'tested at 5 shots. *Reversed pairs*: 2-way 1-shot episodes of classes that are the same film in opposite '
+        f'directions, chance is 50. Choices were made on {settings.val_episodes:,} meta-val episodes. *Best metric* is '
+        'the best one on meta-test.'
     )
     parts = ['# SyntheticMotion, miniature Video-LLaVA', made, meaning]
     return '\n\n'.join(textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in parts)
@@ -100,7 +101,7 @@ def _headline(table: Table) -> str:
         cells = [f'{one[1]}, {_name(one[0], where is None)}' if one else '' for one in found.values()]
         lines.append([title, *cells])
     for name, tasks in (table.headline | table.clip).items():
-        lines.append([TITLES[name], *(_cell(tasks.get(task)) for task in TASKS)])
+        lines.append([TITLES[name], *_cells(tasks, TASKS)])
     absent = [TITLES[method] for method in table.settings.clip if method not in table.clip]
     note = f'\n\nNot tested, for want of weights: {", ".join(absent)}.' if absent else ''
     return '## Methods\n\n' + markdown(['', *TASK_TITLES.values()], lines) + note
@@ -131,35 +132,37 @@ def _choices(table: Table) -> str:
 
 
 def _ablations(table: Table) -> str:
-    rows = [['full model', _cell(table.full), '']]
+    rows = [['full model', *_cells(table.full), '']]
     for part, found in table.without.items():
         gap = table.gap(table.outcome.rows.without[part])
-        rows.append([f'without {PARTS[part]}', _cell(found), f'{gap[0]:+.2f} ± {gap[1]:.2f}' if gap else ''])
+        rows.append([f'without {PARTS[part]}', *_cells(found), f'{gap[0]:+.2f} ± {gap[1]:.2f}' if gap else ''])
     title = (
-        '## Without parts\n\nEach trained anew, 1-shot. Differences are taken episode by episode; their interval does '
-        'not know what another seed would change, see the seeds of the methods.\n\n'
+        '## Without parts\n\nEach trained anew. Differences at 1 shot are taken episode by episode and seed by seed; '
+        'their interval is the wider one of those over episodes and over seeds.\n\n'
     )
-    return title + markdown(['', '1-shot', 'difference'], rows)
+    return title + markdown(['', '1-shot', '5-shot', 'difference'], rows)
 
 
 def _grid(table: Table) -> str:
     names = list(dict.fromkeys(metric for _, metric in table.grid))
     fusions = dict.fromkeys(fusion for fusion, _ in table.grid)
-    rows = [[fusion, *(_cell(table.grid.get((fusion, metric))) for metric in names)] for fusion in fusions]
-    return '## Fusion and the metric inside\n\nEach trained anew, 1-shot.\n\n' + markdown(['', *names], rows)
+    cells = {fusion: [_cells(table.grid.get((fusion, metric), {})) for metric in names] for fusion in fusions}
+    rows = [[fusion, *itertools.chain(*found)] for fusion, found in cells.items()]
+    head = [f'{name}, {TASK_TITLES[task]}' for name in names for task in SHOTS]
+    return '## Fusion and the metric inside\n\nEach trained anew.\n\n' + markdown(['', *head], rows)
 
 
 def _sweeps(table: Table) -> str:
     layers = []
     for layer, found in table.layers.items():
         free = table.best_free('1shot', layer)
-        layers.append([layer, f'{free[1]}, {_name(free[0], False)}' if free else '', _cell(found)])
-    episodes = [[count, _cell(found)] for count, found in table.episodes.items()]
+        layers.append([layer, f'{free[1]}, {_name(free[0], False)}' if free else '', *_cells(found)])
+    episodes = [[count, *_cells(found)] for count, found in table.episodes.items()]
     return (
-        '## Layers\n\n1-shot, FSAR-LLaVA with the shipped settings.\n\n'
-        + markdown(['layer', 'best metric without training', 'FSAR-LLaVA'], layers)
+        '## Layers\n\nFSAR-LLaVA with the shipped settings; one seed.\n\n'
+        + markdown(['layer', 'best metric without training, 1-shot', 'FSAR-LLaVA, 1-shot', '5-shot'], layers)
         + '\n\n## Training episodes\n\n'
-        + markdown(['episodes', '1-shot'], episodes)
+        + markdown(['episodes', '1-shot', '5-shot'], episodes)
     )
 
 
@@ -185,8 +188,8 @@ def _failures(outcome: Outcome) -> str:
     return '## Failed\n\n' + '\n'.join(f'- {name}' for name in outcome.failed) if outcome.failed else ''
 
 
-def _cell(score: Score | None) -> str:
-    return '' if score is None else str(score)
+def _cells(found: Mapping[str, Score], tasks: Sequence[str] = SHOTS) -> list[str]:
+    return [str(found.get(task, '')) for task in tasks]
 
 
 def markdown(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:

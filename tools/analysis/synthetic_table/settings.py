@@ -33,18 +33,19 @@ class Settings:
         out: Folder of the rows and of the table.
         layers: Decoder layers that are looked at; 0 is what enters the decoder.
         seeds: Of the headline rows.
-        known_seeds: Of the headline rows with Known prompts, which take longer than all others together.
+        video_seeds: Of the rows that are trained from videos: Known prompts, whose tokens depend on the episode and
+            cannot be stored, and the methods on CLIP, which train their backbone.
         ablation_seeds: Of the ablations; the first one also makes the choices.
         train_episodes: Episodes of the headline trainings from stored tokens.
         choice_episodes: Episodes of the trainings that choose, and of the ablations.
-        known_episodes: Episodes of a training with Known prompts, whose tokens cannot be stored.
-        clip_episodes: Episodes of a training of the methods on CLIP.
+        video_episodes: Episodes of a training from videos.
         val_episodes: Meta-val episodes that make the choices.
         test_episodes: Meta-test episodes.
         videos_per_class: Size of the data set, if it has to be made.
         fusions: Fusions among which to choose.
         rates: Factors of the shipped learning rate among which to choose.
         temperatures: Of the head, among which to choose.
+        fusion_temperatures: Of the fusion by confidence, among which to choose.
         parts: Kinds of ablations.
         clip: The methods on CLIP.
     """
@@ -52,19 +53,19 @@ class Settings:
     data: Path
     out: Path
     layers: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    known_seeds: tuple[int, ...] = (0, 1)
-    ablation_seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    video_seeds: tuple[int, ...] = (0, 1, 2)
+    ablation_seeds: tuple[int, ...] = (0, 1, 2)
     train_episodes: int = 3000
     choice_episodes: int = 1000
-    known_episodes: int = 600
-    clip_episodes: int = 600
+    video_episodes: int = 600
     val_episodes: int = 2000
     test_episodes: int = 10000
     videos_per_class: int = 60
     fusions: tuple[str, ...] = ('confidence', 'hard', 'mean', 'union', 'visual', 'textual')
     rates: tuple[float, ...] = (1 / 3, 1, 3)
-    temperatures: tuple[float, ...] = (0.05, 0.07, 0.1)
+    temperatures: tuple[float, ...] = (0.03, 0.05, 0.07)
+    fusion_temperatures: tuple[float, ...] = (0.1, 0.3, 1.0)
     parts: tuple[str, ...] = ('spatial', 'temporal', 'visual_lead', 'textual_lead', 'local', 'global', 'local+global')
     fractions: tuple[float, ...] = (1 / 12, 1 / 3, 2 / 3)
     clip: tuple[str, ...] = ('clip_fsar', 'ma_fsar', 'clip_m2df')

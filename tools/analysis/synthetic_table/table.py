@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .checks import make_checks
 from .recipes import TASKS, metrics
-from .results import Score, difference, result, score, validations
+from .results import Score, difference, score, validations
 from .rows import Row
 from .settings import Settings
 from .stages import Outcome
@@ -35,19 +35,13 @@ class Table:
     def __init__(self, settings: Settings, outcome: Outcome) -> None:
         self.settings, self.outcome = settings, outcome
         self.free = self._free('test')
-        self.headline = {
-            name: {task: found for task in TASKS if (found := self._headline(rows, task))}
-            for name, rows in outcome.rows.headline.items()
-        }
-        self.clip = {
-            name: {task: found for task in TASKS[:2] if (found := score(settings, [row], 'test', task))}
-            for name, row in outcome.rows.clip.items()
-        }
-        self.full = self._one_shot(outcome.rows.full)
-        self.without = {part: self._one_shot(rows) for part, rows in outcome.rows.without.items()}
-        self.grid = {cell: self._one_shot([row]) for cell, row in outcome.rows.grid.items()}
-        self.layers = {layer: self._one_shot([row]) for layer, row in outcome.rows.layers.items()}
-        self.episodes = {count: self._one_shot(rows) for count, rows in outcome.rows.episodes.items()}
+        self.headline = {name: self._tasks(rows) for name, rows in outcome.rows.headline.items()}
+        self.clip = {name: self._tasks(rows) for name, rows in outcome.rows.clip.items()}
+        self.full = self._tasks(outcome.rows.full)
+        self.without = {part: self._tasks(rows) for part, rows in outcome.rows.without.items()}
+        self.grid = {cell: self._tasks(rows) for cell, rows in outcome.rows.grid.items()}
+        self.layers = {layer: self._tasks(rows) for layer, rows in outcome.rows.layers.items()}
+        self.episodes = {count: self._tasks(rows) for count, rows in outcome.rows.episodes.items()}
         one_shot = {name: tasks['1shot'] for name, tasks in self.headline.items() if '1shot' in tasks}
         best = {layer: found[1] for layer in settings.layers if (found := self.best_free('1shot', layer))}
         self.checks = make_checks(outcome.choices.layer, best, one_shot)
@@ -79,10 +73,10 @@ class Table:
         rows = self.outcome.rows
 
         def cells(scores: dict) -> dict:
-            return {str(key): value and asdict(value) for key, value in scores.items()}
+            return {key: asdict(value) for key, value in scores.items()}
 
         def tasks(scores: dict) -> dict:
-            return {name: cells(found) for name, found in scores.items()}
+            return {str(name): cells(found) for name, found in scores.items()}
 
         return dict(
             choices=asdict(choices),
@@ -91,27 +85,22 @@ class Table:
             headline=tasks(self.headline),
             training_free=[dict(key._asdict(), **asdict(found)) for key, found in self.free.items()],
             training_free_meta_val=[dict(k._asdict(), **asdict(found)) for k, found in self._free('val').items()],
-            full=self.full and asdict(self.full),
+            full=cells(self.full),
             without={
-                part: dict(score=found and asdict(found), difference=self.gap(rows.without[part]))
+                part: dict(cells(found), difference=self.gap(rows.without[part]))
                 for part, found in self.without.items()
             },
-            grid=cells({f'{fusion}, {metric}': found for (fusion, metric), found in self.grid.items()}),
-            layers=cells(self.layers),
-            episodes=cells(self.episodes),
+            grid=tasks({f'{fusion}, {metric}': found for (fusion, metric), found in self.grid.items()}),
+            layers=tasks(self.layers),
+            episodes=tasks(self.episodes),
             clip=tasks(self.clip),
             curves=self.curves(),
             failed=self.outcome.failed,
         )
 
-    def _headline(self, rows: list[Row], task: str) -> Score | None:
-        """All seeds at one shot; of other tasks those that were tested."""
-        if task != '1shot':
-            rows = [row for row in rows if result(self.settings, row, 'test', task)]
-        return score(self.settings, rows, 'test', task)
-
-    def _one_shot(self, rows: list[Row]) -> Score | None:
-        return score(self.settings, rows, 'test', '1shot')
+    def _tasks(self, rows: list[Row]) -> dict[str, Score]:
+        """Scores of rows that differ in the seed, by task."""
+        return {task: found for task in TASKS if (found := score(self.settings, rows, 'test', task))}
 
     def _free(self, split: str) -> dict[FreeKey, Score]:
         found = {}

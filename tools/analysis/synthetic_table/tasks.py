@@ -92,7 +92,7 @@ def train(settings: Settings, row: Row) -> Job:
     """``tools/train.py`` on a row."""
     folder = row.folder(settings)
     arguments = [str(folder / 'config.py'), '--work-dir', str(folder), '--seed', str(row.seed)]
-    episodes = {'known': settings.known_episodes, 'clip': settings.clip_episodes}.get(row.kind, settings.train_episodes)
+    episodes = settings.video_episodes if row.kind in ('known', 'clip') else settings.train_episodes
     return Job(
         f'{row.name}/train',
         folder,

@@ -11,7 +11,7 @@ pipeline = [
 ]
 
 model = dict(
-    data_preprocessor=dict(_delete_=True, type='BaseDataPreprocessor'),
+    data_preprocessor=dict(_delete_=True, type='TokenDataPreprocessor'),
     backbone=dict(_delete_=True, type='StoredTokens', store=store),
 )
 # Reading tokens takes less time than handing them over from another process.

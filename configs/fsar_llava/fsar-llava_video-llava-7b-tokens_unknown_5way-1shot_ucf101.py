@@ -11,7 +11,7 @@ pipeline = [
 ]
 
 model = dict(
-    data_preprocessor=dict(_delete_=True, type='BaseDataPreprocessor'),
+    data_preprocessor=dict(_delete_=True, type='TokenDataPreprocessor'),
     backbone=dict(_delete_=True, type='StoredTokens', store=store),
 )
 train_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))

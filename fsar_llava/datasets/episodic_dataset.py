@@ -113,7 +113,8 @@ class EpisodicDataset(Dataset):
         for note in notes:
             print_log(note, 'current', logging.WARNING)
         for video, stamp in zip(videos, self.stamps(played)):
-            video['data_samples'].set_metainfo(stamp)
+            for name, value in stamp.items():  # set_metainfo() would copy what cannot change
+                video['data_samples'].set_field(value, name, field_type='metainfo')
         return videos
 
     def replace_videos(self, episode: Episode, unreadable: Mapping[int, str]) -> Episode:

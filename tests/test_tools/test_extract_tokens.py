@@ -56,7 +56,7 @@ def use_store(cfg: Config, store: Path) -> Config:
         dict(type='PackActionInputs', collect_keys=('visual', 'textual', 'prompts')),
     ]
     cfg.model.backbone = dict(type='StoredTokens', store=str(store))
-    cfg.model.data_preprocessor = dict(type='BaseDataPreprocessor')
+    cfg.model.data_preprocessor = dict(type='TokenDataPreprocessor')
     for split in ('train', 'val', 'test'):
         cfg[f'{split}_dataloader'].dataset.dataset.pipeline = pipeline
     return cfg

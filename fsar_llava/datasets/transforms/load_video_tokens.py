@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import torch
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
+from torch import Tensor
 
 from fsar_llava.features import TokenStore
+from fsar_llava.features.token_shard import VideoTokensOnDisk
 from fsar_llava.models.backbones.stored_tokens import prompt_table
 
 
@@ -26,29 +28,59 @@ class LoadVideoTokens(BaseTransform):
             ``dict(backbone=dict(layer=16, grid=4), prompts=[...], pipeline=[...], dtype='bfloat16')``.
         check_content: Compare each video file, where there is one, with the content that was encoded. Size and time
             of change are compared; a file with another time is read once.
+        keep_bytes: How many bytes of tokens every loading process keeps in memory, those that it read first; 0 for
+            none. They are handed out again and again: what comes after this transform must not change them in place.
 
     Raises:
         TokenStoreMismatchError: If a field of ``expect`` differs from the store's.
         TokenShardError: If the store is damaged.
     """
 
-    def __init__(self, store: str, *, expect: Mapping | None = None, check_content: bool = True) -> None:
+    def __init__(
+        self, store: str, *, expect: Mapping | None = None, check_content: bool = True, keep_bytes: int = 1 << 28
+    ) -> None:
         self.store = TokenStore(store, expect=expect)
         self.check_content = check_content
+        self.keep_bytes = keep_bytes
         self._checked: set[str] = set()
+        self._kept: dict[str, dict[str, Tensor]] = {}
+        self._room = keep_bytes
 
     def transform(self, results: dict) -> dict:
         """Add ``visual [T, P, D]``, ``textual [*, D]`` and ``prompts [R, 3]`` (see :class:`StoredTokens`)."""
         path = results.get('filename') or results['frame_dir']
         entry = self.store.find(path)
+        tokens = self._kept.get(entry.video)
+        if tokens is None:
+            tokens = self._read(entry, path)
+            self._keep(entry.video, tokens)
+        results.update(tokens)
+        return results
+
+    def _read(self, entry: VideoTokensOnDisk, path: str) -> dict[str, Tensor]:
         if self.check_content and entry.video not in self._checked:
             self.store.check_content(entry, path)
             self._checked.add(entry.video)
-        visual, textual = self.store.read(entry.video)
-        results['visual'] = visual
-        results['textual'] = torch.cat(list(textual.values())) if textual else visual.new_zeros(0, visual.shape[-1])
-        results['prompts'] = prompt_table(self.store.manifest.store_id, textual)
-        return results
+        visual, textual = self.store.read_entry(entry)
+        return dict(
+            visual=visual,
+            textual=torch.cat(list(textual.values())) if textual else visual.new_zeros(0, visual.shape[-1]),
+            prompts=prompt_table(self.store.manifest.store_id, textual),
+        )
+
+    def _keep(self, video: str, tokens: dict[str, Tensor]) -> None:
+        size = sum(tensor.nbytes for tensor in tokens.values())
+        if size <= self._room:
+            # Copies: what was read may still be the file's own memory, which changes with the file.
+            self._kept[video] = {name: tensor.clone() for name, tensor in tokens.items()}
+            self._room -= size
+
+    def __getstate__(self) -> dict:
+        """Without tokens: processes read their own."""
+        return {**self.__dict__, '_kept': {}, '_room': self.keep_bytes}
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(store={str(self.store.folder)!r}, check_content={self.check_content})'
+        return (
+            f'{type(self).__name__}(store={str(self.store.folder)!r}, check_content={self.check_content}, '
+            f'keep_bytes={self.keep_bytes})'
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmaction.structures import ActionDataSample
@@ -54,7 +54,7 @@ def encode_videos(model: nn.Module, batch: dict, stamps: Sequence[Sequence[Stamp
         return as_video_features(features, len(stamps))[torch.tensor(video_index)]
     prompts = model.prompts(samples)
     if not hasattr(model.backbone, 'encode') or None in prompts:
-        features, _ = model.extract_feat(_repeat(inputs, video_index), data_samples=samples, test_mode=True)
+        features, _ = model.extract_feat(inputs[video_index], data_samples=samples, test_mode=True)
         return as_video_features(features, len(samples))
     asked = iter(prompts)
     tokens = model.backbone.encode(inputs, [[next(asked) for _ in variants] for variants in stamps])
@@ -83,10 +83,3 @@ def _stamp(samples: Sequence[ActionDataSample], stamps: Sequence[Sequence[Stamp]
             copy.set_metainfo(dict(stamp))
             stamped.append(copy)
     return stamped
-
-
-def _repeat(inputs: Tensor | Mapping[str, Sequence[Tensor]], index: Sequence[int]) -> Tensor | dict[str, list[Tensor]]:
-    """The inputs of each variant; tensors, or what :class:`LoadVideoTokens` reads."""
-    if isinstance(inputs, Mapping):
-        return {name: [tensors[video] for video in index] for name, tensors in inputs.items()}
-    return inputs[torch.tensor(index, device=inputs.device)]

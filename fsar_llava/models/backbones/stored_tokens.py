@@ -12,9 +12,9 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from fsar_llava.structures import VideoFeatures
+from fsar_llava.models.layers import fill_padding
+from fsar_llava.structures import TokenBatch, VideoFeatures
 
 
 @MODELS.register_module()
@@ -23,7 +23,7 @@ class StoredTokens(BaseModule):
 
     Neither the MLLM nor a video decoder is needed. Its identity is that of the backbone that made the store, so that
     checkpoints trained from tokens and from videos are interchangeable, and a checkpoint of another backbone is
-    refused. The model needs ``data_preprocessor=dict(type='BaseDataPreprocessor')``: the tokens were made from
+    refused. The model needs ``data_preprocessor=dict(type='TokenDataPreprocessor')``: the tokens were made from
     normalised frames.
 
     Args:
@@ -50,13 +50,11 @@ class StoredTokens(BaseModule):
         """The identity of the backbone that made the tokens."""
         return dict(self._identity['backbone'])
 
-    def forward(self, inputs: Mapping[str, Sequence[Tensor]], prompts: Sequence[str | None]) -> VideoFeatures:
+    def forward(self, inputs: TokenBatch, prompts: Sequence[str | None]) -> VideoFeatures:
         """Features of V videos.
 
         Args:
-            inputs: As :class:`LoadVideoTokens` and ``PackActionInputs`` leave them, for each video: ``visual``
-                ``[T, P, D]``, ``textual`` ``[*, D]`` of all its prompts, ``prompts`` ``[R, 3]`` (see
-                :func:`prompt_table`).
+            inputs: As :class:`TokenDataPreprocessor` joins them.
             prompts: V texts, or V times None for no textual tokens.
 
         Returns:
@@ -66,28 +64,27 @@ class StoredTokens(BaseModule):
             TypeError: If the inputs are no tokens.
             KeyError: If the tokens are of another store or were not extracted with a prompt.
         """
-        if not isinstance(inputs, Mapping):
+        if not isinstance(inputs, TokenBatch):
             raise TypeError(
-                f'StoredTokens takes what LoadVideoTokens reads, but got {type(inputs).__name__}. Use '
+                f'StoredTokens takes a TokenBatch, but got a {type(inputs).__name__}. Use '
                 "pipeline=[dict(type='LoadVideoTokens', store=...), dict(type='PackActionInputs', "
                 "collect_keys=('visual', 'textual', 'prompts'))] and "
-                "data_preprocessor=dict(type='BaseDataPreprocessor')."
+                "data_preprocessor=dict(type='TokenDataPreprocessor')."
             )
-        visual = torch.stack(list(inputs['visual']))
         if all(prompt is None for prompt in prompts):
-            return VideoFeatures(visual)
-        texts = []
-        for prompt, table, textual in zip(prompts, _to_lists(inputs['prompts']), inputs['textual']):
-            begin, end = self._row(prompt, table)
-            texts.append(textual[begin:end])
-        lengths = torch.tensor([len(text) for text in texts], device=visual.device)
-        mask = torch.arange(int(lengths.max()), device=visual.device) < lengths[:, None]
-        return VideoFeatures(visual, pad_sequence(texts, batch_first=True), mask)
+            return VideoFeatures(inputs.visual)
+        device = inputs.visual.device
+        spans = [self._span(prompt, rows) for prompt, rows in zip(prompts, inputs.prompts)]
+        begin, end = torch.tensor(spans, device=device).unbind(1)
+        place = begin[:, None] + torch.arange(max(end - begin for begin, end in spans), device=device)
+        mask = place < end[:, None]
+        textual = fill_padding(inputs.textual[place.where(mask, 0)], mask)
+        return VideoFeatures(inputs.visual, textual, mask)
 
-    def _row(self, prompt: str | None, table: Sequence[Sequence[int]]) -> tuple[int, int]:
-        """Where the tokens of a prompt begin and end among a video's textual tokens."""
+    def _span(self, prompt: str | None, rows: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+        """Where the tokens of a prompt begin and end, from the rows of a video."""
         wanted = prompt_id(self._store_id, prompt or '')
-        for found, begin, end in table:
+        for found, begin, end in rows:
             if found == wanted:
                 return begin, end
         raise KeyError(
@@ -117,13 +114,3 @@ def _prompt_table(store_id: str, lengths: tuple[tuple[str, int], ...]) -> Tensor
         rows.append((prompt_id(store_id, prompt), begin, begin + length))
         begin += length
     return torch.tensor(rows, dtype=torch.long).view(-1, 3)
-
-
-def _to_lists(tables: Sequence[Tensor]) -> list[list[list[int]]]:
-    """The tables as numbers; one transfer for all of them where they lie on a GPU."""
-    rows = torch.cat(list(tables)).tolist()
-    result, begin = [], 0
-    for table in tables:
-        result.append(rows[begin : begin + len(table)])
-        begin += len(table)
-    return result

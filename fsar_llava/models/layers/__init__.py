@@ -7,6 +7,7 @@ from .fusion_layer import FusionLayer
 from .masking import fill_padding, masked_mean
 from .residual_attention import ResidualAttention
 from .temporal_position import TemporalPosition
+from .thin_products import attention_read, attention_scores
 
 __all__ = [
     'DownSampling',
@@ -14,6 +15,8 @@ __all__ = [
     'FusionLayer',
     'ResidualAttention',
     'TemporalPosition',
+    'attention_read',
+    'attention_scores',
     'fill_padding',
     'free_memory',
     'masked_mean',

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .thin_products import attention_read, attention_scores
+
 
 class ResidualAttention(nn.Module):
     """``x + Attention(q = LN x, kv = LN context)``; self-attention where there is no context.
@@ -102,7 +104,7 @@ class ResidualAttention(nn.Module):
 
 def _attend_to_few(query: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None = None) -> Tensor:
     """``scaled_dot_product_attention`` with the keys in front, so that the softmax sums long rows."""
-    score = keys @ (query * query.shape[-1] ** -0.5).mT
+    score = attention_scores(keys, query * query.shape[-1] ** -0.5)
     if attn_mask is not None:
         score = score.masked_fill(~attn_mask.mT, float('-inf'))
-    return score.softmax(-2).mT @ values
+    return attention_read(score.softmax(-2), values)

@@ -6,6 +6,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from fsar_llava.models.layers import attention_read, attention_scores
+
 
 def paired_attention(
     asking: Tensor,
@@ -34,8 +36,8 @@ def paired_attention(
     asking = asking * asking.shape[-1] ** -0.5
 
     # Keys come before what asks: sums over the few keys are then sums of long rows.
-    own_score = _hide(own_key @ asking.mT, own_mask, 'b n r -> b n 1 r 1')
-    own_read = rearrange(own_score.softmax(-2).mT @ own_value, 'b n h m d -> b h 1 (n m) d')
+    own_score = _hide(attention_scores(own_key, asking), own_mask, 'b n r -> b n 1 r 1')
+    own_read = rearrange(attention_read(own_score.softmax(-2), own_value), 'b n h m d -> b h 1 (n m) d')
     own_total = rearrange(own_score.logsumexp(-2), 'b n h m -> b h 1 (n m)')
 
     score = rearrange(key, 'b q h s d -> b h (q s) d') @ rearrange(asking, 'b n h m d -> b h d (n m)')
@@ -43,11 +45,11 @@ def paired_attention(
     highest = score.detach().amax(-2)
     weight = (score - highest[..., None, :]).exp()
     total = weight.sum(-2)
-    read = weight.mT @ rearrange(value, 'b q h s d -> b h q s d')
 
-    # own_read (1 - share) + read / total share, where share = sum of exponentials of the query's keys / of all keys
+    # Of what is read a share comes from the query: the sum of exponentials of its keys / that of all keys.
     share = torch.sigmoid(highest + total.log() - own_total)
-    mixed = torch.addcmul(own_read * (1 - share)[..., None], read, (share / total)[..., None])
+    read = attention_read(weight * (share / total)[..., None, :], rearrange(value, 'b q h s d -> b h q s d'))
+    mixed = torch.addcmul(read, own_read, (1 - share)[..., None])
     return rearrange(mixed, 'b h q (n m) d -> b q n m (h d)', n=num_ways)
 
 

@@ -10,7 +10,7 @@ from mmaction.structures import ActionDataSample
 from torch import Tensor
 
 from fsar_llava.models.prompts import build_prompts
-from fsar_llava.structures import VideoFeatures
+from fsar_llava.structures import TokenBatch, VideoFeatures
 
 
 @MODELS.register_module()
@@ -54,7 +54,7 @@ class FewShotRecognizer(BaseRecognizer):
 
     def extract_feat(
         self,
-        inputs: Tensor,
+        inputs: Tensor | TokenBatch,
         stage: str = 'neck',
         data_samples: Sequence[ActionDataSample] | None = None,
         test_mode: bool = False,
@@ -62,7 +62,7 @@ class FewShotRecognizer(BaseRecognizer):
         """Features of V videos.
 
         Args:
-            inputs: ``[V, T, C, H, W]`` normalised frames.
+            inputs: ``[V, T, C, H, W]`` normalised frames, or stored tokens of V videos.
             stage: ``'backbone'``, ``'neck'`` or ``'head'`` (logits).
             data_samples: V samples; their role and class names make the prompts.
             test_mode: Not used; for MMAction2's interface.
@@ -85,7 +85,7 @@ class FewShotRecognizer(BaseRecognizer):
 
     def forward(
         self,
-        inputs: Tensor,
+        inputs: Tensor | TokenBatch,
         data_samples: Sequence[ActionDataSample] | None = None,
         mode: str = 'tensor',
         **kwargs: object,
@@ -96,7 +96,7 @@ class FewShotRecognizer(BaseRecognizer):
         return super().forward(inputs, data_samples, mode=mode, **kwargs)
 
     def predict(
-        self, inputs: Tensor, data_samples: Sequence[ActionDataSample], **kwargs: object
+        self, inputs: Tensor | TokenBatch, data_samples: Sequence[ActionDataSample], **kwargs: object
     ) -> list[ActionDataSample]:
         """One result per episode (see :meth:`PrototypeHead.predict`)."""
         features, _ = self.extract_feat(inputs, data_samples=data_samples, test_mode=True)

@@ -62,7 +62,7 @@ def test_operations_are_those_of_the_layers() -> None:
 
 
 def test_training_of_a_few_episodes(data_root: Path) -> None:
-    rows = dict(row[:2] for row in training.measure_training(data_root / 'toy_motion', 28, factor=1))
+    rows = dict(row[:2] for row in training.measure_training(data_root / 'toy_motion', 28, factor=1, rounds=1))
     assert rows['store / videos'] == pytest.approx(
         rows['training from the store, episodes/s'] / rows['training from videos, episodes/s']
     )

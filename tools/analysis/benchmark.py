@@ -11,7 +11,6 @@ What the ratios should be is printed beside them. docs/performance.md holds the 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import platform
 import resource
@@ -205,8 +204,6 @@ def measure_test(data: Path, episodes: int, sample: int) -> list[Row]:
             began = time.perf_counter()
             runner.test()
             took = time.perf_counter() - began
-        del runner
-        gc.collect()  # waits for workers to end, which would else count as the next run's time
         return took
 
     run('FeatureBankTestLoop', 10)  # loads the libraries

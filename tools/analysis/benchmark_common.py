@@ -61,5 +61,7 @@ def tiny_runner(data: Path, work_dir: str, change: Callable[[Config], None], con
     cfg.custom_hooks = []
     cfg._format_python_code = False  # mmengine prints the config prettily at the start, for many seconds
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        loader.persistent_workers = False  # they end with the run and do not disturb the next one
     change(cfg)
     return Runner.from_cfg(cfg)

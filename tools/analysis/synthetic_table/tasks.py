@@ -10,11 +10,11 @@ from pathlib import Path
 from .jobs import Job
 from .recipes import training_free, training_free_tests
 from .rows import Row
-from .settings import Settings, config_path, shipped, weights
+from .settings import EPOCHS, Settings, config_path, shipped, weights
 
 # Rough seconds on one core, for the time left alone.
-SECONDS_AN_EPISODE = {'trained': 0.04, 'linear': 0.02, 'known': 0.15, 'clip': 0.15}
-SECONDS_A_TEST = {'training-free': 60, 'trained': 20, 'linear': 10, 'known': 180, 'clip': 30}
+SECONDS_AN_EPISODE = {'trained': 0.03, 'linear': 0.015, 'known': 0.4, 'clip': 0.3}
+SECONDS_A_TEST = {'training-free': 60, 'trained': 20, 'linear': 10, 'known': 600, 'clip': 60}
 
 
 def preparation(settings: Settings) -> list[Job]:
@@ -40,7 +40,7 @@ def _extraction(settings: Settings, layer: int) -> Job:
         settings.out / 'tokens' / name,
         'tools/extract_tokens.py',
         lambda: arguments,
-        weight=45,
+        weight=80,
         inputs=origin(settings, 'video') + str(shipped('video').model.backbone),
         product=Path(settings.store(layer)) / 'manifest.json',
     )
@@ -92,7 +92,7 @@ def train(settings: Settings, row: Row) -> Job:
     """``tools/train.py`` on a row."""
     folder = row.folder(settings)
     arguments = [str(folder / 'config.py'), '--work-dir', str(folder), '--seed', str(row.seed)]
-    episodes = settings.video_episodes if row.kind in ('known', 'clip') else settings.train_episodes
+    episodes = EPOCHS * row.overrides['train_dataloader']['dataset']['num_episodes']
     return Job(
         f'{row.name}/train',
         folder,

@@ -1,4 +1,4 @@
-"""Every config of a benchmark loads, builds a miniature of its model and takes a step with it."""
+"""Every config of a benchmark loads, builds a miniature of its model, takes a step and is tested, in both ways."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from fsar_llava.datasets.preparation import prepare_dataset
 from fsar_llava.datasets.splits import load_split, split_names
 from tests.conftest import load_tool
+from tests.feature_bank import assert_equal_results, bank_results, stir
 from tests.miniature import miniature, small_frames
 from tests.test_configs import CONFIGS
 
@@ -149,7 +150,8 @@ def test_one_step_of_a_miniature(name, benchmarks, tmp_path, monkeypatch):
         loader.sampler.update(num_ways=3, num_queries=1)
         loader.dataset.num_episodes = 1
         loader.dataset.dataset.serialize_data = False  # collects garbage for half a second
-        batch = next(iter(Runner.build_dataloader(loader, seed=0)))
+        episodes = Runner.build_dataloader(loader, seed=0)
+        batch = next(iter(episodes))
         batch = model.data_preprocessor(batch, training=part == 'train')
         if part == 'train':
             losses = model.train()(**batch, mode='loss')
@@ -161,8 +163,10 @@ def test_one_step_of_a_miniature(name, benchmarks, tmp_path, monkeypatch):
             assert gradients
             assert torch.isfinite(loss)
         else:
+            stir(model)
             with torch.no_grad():
                 [result] = model.eval()(**batch, mode='predict')
+            assert_equal_results([result.to_dict()], bank_results(model, episodes))
             assert result.pred_scores.shape == (3, 3)
             prepared = (benchmarks / cfg.data_root.rpartition('/')[2]).resolve().name
             names = list(load_split(prepared).classes['test'].values())

@@ -15,6 +15,7 @@ import torch
 from mmengine.config import Config
 
 from tests.conftest import REPOSITORY
+from tests.feature_bank import assert_equal_results
 from tests.test_configs import LEAVES, shrink
 
 OTAM = 'otam_resnet18_5way-1shot_toy-motion'
@@ -28,15 +29,6 @@ QUICK = (
     'fsar-llava_tiny_unknown_5way-5shot_toy-motion',
     'clip-fsar_clip-vit-b16_5way-1shot_toy-motion',
 )
-
-
-def assert_equal_results(one: list[dict], other: list[dict]) -> None:
-    assert len(one) == len(other) > 0
-    for mine, theirs in zip(one, other):
-        for key in ('episode_id', 'episode_digest', 'class_names', 'class_ids'):
-            assert mine[key] == theirs[key]
-        assert torch.equal(mine['gt_label'], theirs['gt_label'])
-        torch.testing.assert_close(mine['pred_scores'], theirs['pred_scores'], atol=1e-4, rtol=1e-3)
 
 
 def test_quick_configs_exist() -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 
 from tests.conftest import REPOSITORY
@@ -42,8 +41,6 @@ def test_equal_to_the_loop_over_episodes(run_test: Callable[..., dict], leaf: st
     one = run_test(leaf)
     other = run_test(leaf, type='FeatureBankTestLoop', video_batch_size=3, episode_batch_size=2)
     assert_equal_results(one['kept/results'], other['kept/results'])
-    scores = torch.stack([result['pred_scores'] for result in one['kept/results']])
-    assert float(scores.std()) > 1e-5
 
 
 def test_each_video_is_encoded_once(run_test: Callable[..., dict], monkeypatch: pytest.MonkeyPatch) -> None:

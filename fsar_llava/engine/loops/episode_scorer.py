@@ -8,16 +8,12 @@ from torch import Tensor
 
 from fsar_llava.models.heads import PrototypeHead
 from fsar_llava.models.layers import free_memory
-from fsar_llava.models.matching import FrameMatching
 from fsar_llava.structures import VideoFeatures
 
 from .episode_plan import EpisodePlan
 
-GATHERED_BYTES = {'cpu': 1 << 22, 'cuda': 1 << 29}
+GATHERED_BYTES = {'cpu': 1 << 25, 'cuda': 1 << 29}
 """Features that are gathered at a time: on a CPU what its caches hold, so that the products find them there."""
-
-SIMILARITY_BYTES = {'cpu': 1 << 21, 'cuda': 1 << 28}
-"""Cosines of frames that are turned into distances at a time: a CPU's caches hold those of many more episodes."""
 
 
 class EpisodeScorer:
@@ -53,7 +49,7 @@ class EpisodeScorer:
         size = sum(tensor.nbytes for tensor in prepare(visual[:1]).values())
         if size * len(visual) > free_memory(visual.device) // 2:
             return None
-        step = max(1, GATHERED_BYTES.get(visual.device.type, 1 << 22) // size)
+        step = max(1, GATHERED_BYTES.get(visual.device.type, 1 << 25) // size)
         parts = [prepare(part) for part in visual.split(step)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
@@ -77,33 +73,16 @@ class EpisodeScorer:
         if self._prepared is None:
             sides = (self.bank.map(lambda tensor, rows=rows: gather(tensor, rows)) for rows in (support, query))
             return self.head.episode_scores(*sides).logits
-        matching = self.head.matching
-        if isinstance(matching, FrameMatching):
-            size = self._gathered_episodes(support, query)
-            distance = matching.match_portions(map(self._described, query.split(size), support.split(size)))
-        else:
-            distance = matching.match(*self._described(query, support))
-        return -distance / self.head.temperature
-
-    def _described(self, *sides: Tensor) -> list[dict[str, Tensor]]:
-        """What was prepared of the videos at these rows."""
-        return [{name: gather(tensor, rows) for name, tensor in self._prepared.items()} for rows in sides]
+        sides = ({name: gather(tensor, rows) for name, tensor in self._prepared.items()} for rows in (query, support))
+        return -self.head.matching.match(*sides) / self.head.temperature
 
     def _batch_size(self, plan: EpisodePlan) -> int:
-        """Episodes that are scored at a time."""
+        """Episodes whose features are gathered and scored at a time."""
         support, query = plan.indices(0, 1, torch.device('cpu'))
-        if self._prepared is None or not isinstance(self.head.matching, FrameMatching):
-            return self._gathered_episodes(support, query)
-        tokens = self._prepared['direction']
-        size = support.numel() * query.numel() * tokens.shape[1] ** 2 * tokens.element_size()
-        return max(1, SIMILARITY_BYTES.get(tokens.device.type, 1 << 21) // size)
-
-    def _gathered_episodes(self, support: Tensor, query: Tensor) -> int:
-        """Episodes of this shape whose features are gathered at a time."""
-        videos = support[0].numel() + query[0].numel()
+        videos = support.numel() + query.numel()
         tensors = [self.bank.visual, self.bank.textual] if self._prepared is None else self._prepared.values()
         size = sum(tensor[0].nbytes for tensor in tensors if tensor is not None)
-        limit = GATHERED_BYTES.get(self.bank.visual.device.type, 1 << 22)
+        limit = GATHERED_BYTES.get(self.bank.visual.device.type, 1 << 25)
         return max(1, limit // (size * videos))
 
 

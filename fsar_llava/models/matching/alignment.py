@@ -75,7 +75,8 @@ def weighted_alignment_cost(weight: Tensor, *, smoothing: float) -> Tensor:
     rows, columns = weight.shape[:2]
     scale = _half_of_paths(rows, columns)  # all sums are divided by its exponential, to have 1 amid their range
     # One row of zeros on top, from which nothing arrives, spares the first row a treatment of its own.
-    path, other = weight.new_zeros(2, rows + 1, *weight.shape[2:])
+    path, other = weight.new_empty(2, rows + 1, *weight.shape[2:])
+    path[0] = other[0] = 0
     torch.mul(weight[:, 0], 2 * math.exp(-scale), out=path[1:])
     path[1] /= 2
     for row in range(1, rows):

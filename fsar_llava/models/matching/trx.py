@@ -25,7 +25,11 @@ class TRX(BaseMatching):
         prototype = softmax(k_q k_c^T / sqrt(E)) v_c         k = LayerNorm(W_k tuple), v = W_v tuple
         distance = ||v_q - prototype||^2 / tuples
 
-    Keys and values of a video are the same in every episode: :meth:`prepare` computes them, :meth:`match` uses them.
+    Keys and values are linear maps of the frames side by side, that is, sums of maps of single frames, one for each
+    place in a tuple. Products of tuples are then sums of products of these parts, of which there are far fewer (18, not
+    56, for 3 of 8 frames): prototypes, and products of tuples with each other, never exist. The parts of a video are
+    the same in every episode: :meth:`prepare` computes them, :meth:`match` uses them.
+
     Tuples with a masked frame are dropped.
 
     Args:
@@ -67,9 +71,9 @@ class TRX(BaseMatching):
         )
 
     def describe(self, tokens: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
-        """Keys and values ``[*, M, E]`` of the M tuples of each cardinality c, ``key_c`` and ``value_c``.
+        """What :class:`_TupleProjection` gives for each cardinality c, named ``key_c`` and so on.
 
-        Where a mask is given, ``mask_c [*, M]`` tells which tuples are whole.
+        Where a mask is given, ``mask_c [*, M]`` tells which of the M tuples are whole.
         """
         num_frames, width = tokens.shape[-2:]
         if width != self.in_channels:
@@ -84,29 +88,35 @@ class TRX(BaseMatching):
         tokens = self.dropout(tokens)
         described = {}
         for size in self.cardinalities:
-            tuples = torch.combinations(torch.arange(num_frames), size).to(tokens.device)  # [M, size]
-            described[f'key_{size}'], described[f'value_{size}'] = self.projections[str(size)](tokens, tuples)
+            projected = self.projections[str(size)](tokens)
+            described |= {f'{name}_{size}': tensor for name, tensor in projected.items()}
             if mask is not None:
-                described[f'mask_{size}'] = mask[..., tuples].all(-1)
+                described[f'mask_{size}'] = mask[..., _tuples(num_frames, size, mask.device)].all(-1)
         return described
 
     def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
         """Distances ``[B, Q, N, 1]``."""
-        distances = [
-            _attention_distance(
-                *(query.get(f'{name}_{size}') for name in ('key', 'value', 'mask')),
-                *(support.get(f'{name}_{size}') for name in ('key', 'value', 'mask')),
+        distances = []
+        for size in self.cardinalities:
+            sides = (
+                {name.removesuffix(f'_{size}'): tensor for name, tensor in side.items() if name.endswith(f'_{size}')}
+                for side in (query, support)
             )
-            for size in self.cardinalities
-        ]
+            distances.append(_attention_distance(size, *sides))
         return torch.stack(distances).mean(0)[..., None]
 
 
 class _TupleProjection(nn.Module):
-    """Keys and values of tuples of ``size`` frames: linear maps of the concatenated frames of a tuple.
+    """Keys and values of tuples of ``size`` frames, in the parts that single frames add to them.
 
-    A linear map of a concatenation is a sum of linear maps: each frame is projected once for every place it can take
-    in a tuple, and tuples are sums of these.
+    Each place in a tuple of c frames can be taken by T - c + 1 of the T frames, so that a video has P = c (T - c + 1)
+    parts. With M tuples :meth:`forward` gives
+
+    - ``value [*, P, E]``: a tuple's value is the sum of its parts,
+    - ``square [*, M]``: the squared length of that sum,
+    - ``key [*, P, E]``: a tuple's key is the sum of its parts, times ``scale``, plus the norm's bias,
+    - ``scale [*, M]``: the inverse deviation of the sum before the norm,
+    - ``offset [*, M]``: the key's inner product with the norm's bias, up to a constant.
     """
 
     def __init__(self, in_channels: int, size: int, out_channels: int) -> None:
@@ -116,46 +126,85 @@ class _TupleProjection(nn.Module):
         self.value = nn.Linear(size * in_channels, out_channels)
         self.norm = nn.LayerNorm(out_channels)
 
-    def forward(self, tokens: Tensor, tuples: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values ``[*, M, E]`` of frames ``[*, T, D]``; ``tuples [M, size]`` are indices of frames."""
-        return self.norm(self._project(self.key, tokens, tuples)), self._project(self.value, tokens, tuples)
+    def forward(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Tensors as listed, of frames ``[*, T, D]``."""
+        made_of = _parts(tokens.shape[-2], self.size, tokens.device)
+        value = self._project(self.value, tokens)
+        key = self._project(self.key, tokens)
+        key = key - key.mean(-1, keepdim=True)
+        scale = (_sums(key, made_of).square().mean(-1) + self.norm.eps).rsqrt()
+        key = key * self.norm.weight
+        return dict(
+            value=value,
+            square=_sums(value, made_of).square().sum(-1),
+            key=key,
+            scale=scale,
+            offset=_sums((key @ self.norm.bias)[..., None], made_of)[..., 0] * scale,
+        )
 
-    def _project(self, linear: nn.Linear, tokens: Tensor, tuples: Tensor) -> Tensor:
-        weight = rearrange(linear.weight, 'e (place d) -> (place e) d', place=self.size)
-        frames = rearrange(F.linear(tokens, weight), '... t (place e) -> place ... t e', place=self.size)
-        return sum(frame.index_select(-2, index) for frame, index in zip(frames, tuples.unbind(-1))) + linear.bias
-
-
-def _attention_distance(
-    query_key: Tensor,
-    query_value: Tensor,
-    query_mask: Tensor | None,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-) -> Tensor:
-    """Distance ``[B, Q, N]`` of query tuples ``[B, Q, M, E]`` to class tuples ``[B, N, K, U, E]``, one cardinality."""
-    class_value = rearrange(value, 'b n k u e -> b n (k u) e')
-    scores = _products(query_key, key) / math.sqrt(key.shape[-1])
-    if mask is not None:
-        scores = scores.masked_fill(~rearrange(mask, 'b n k u -> b n 1 (k u)'), float('-inf'))
-    attention = scores.softmax(-1)
-    # ||v - sum_u a_u v_u||^2 = v.v - 2 sum_u a_u v.v_u + sum_uw a_u a_w v_u.v_w: prototypes, one of width E for each
-    # tuple of each query and class, would be the largest tensors of all by far, and need not exist.
-    inner = class_value @ class_value.transpose(-1, -2)
-    mixed = ((attention @ inner - 2 * _products(query_value, value)) * attention).sum(-1)
-    own = torch.linalg.vector_norm(query_value, dim=-1).square()
-    square = rearrange(mixed, 'b n (q m) -> b q n m', q=own.shape[1]) + own[:, :, None]
-    if query_mask is None:
-        return square.mean(-1)
-    query_mask = query_mask[:, :, None]
-    return square.masked_fill(~query_mask, 0).sum(-1) / query_mask.sum(-1)
+    def _project(self, linear: nn.Linear, tokens: Tensor) -> Tensor:
+        """Parts ``[*, P, E]``, place by place; the bias belongs to the first place."""
+        fitting = tokens.shape[-2] - self.size + 1  # frames that can take a place
+        weights = linear.weight.chunk(self.size, dim=1)
+        return torch.cat(
+            [
+                F.linear(tokens[..., place : place + fitting, :], weight, None if place else linear.bias)
+                for place, weight in enumerate(weights)
+            ],
+            dim=-2,
+        )
 
 
-def _products(query: Tensor, support: Tensor) -> Tensor:
-    """Inner products ``[B, N, Q M, K U]`` of ``[B, Q, M, E]`` with ``[B, N, K, U, E]``, class by class."""
-    products = torch.bmm(rearrange(query, 'b q m e -> b (q m) e'), rearrange(support, 'b n k u e -> b e (n k u)'))
-    return rearrange(products, 'b qm (n ku) -> b n qm ku', n=support.shape[1])
+def _tuples(num_frames: int, size: int, device: torch.device) -> Tensor:
+    """Indices ``[M, c]`` of the frames of all tuples, in order."""
+    return torch.combinations(torch.arange(num_frames, device=device), size)
+
+
+def _parts(num_frames: int, size: int, device: torch.device) -> Tensor:
+    """Indices ``[M, c]`` of the parts that make each tuple."""
+    return _tuples(num_frames, size, device) + (num_frames - size) * torch.arange(size, device=device)
+
+
+def _sums(parts: Tensor, made_of: Tensor) -> Tensor:
+    """Sums ``[*, M, E]`` of parts ``[*, P, E]``, those that ``made_of [M, c]`` names."""
+    return sum(parts.index_select(-2, place) for place in made_of.unbind(-1))
+
+
+def _attention_distance(size: int, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
+    """Distance ``[B, Q, N]`` of queries to classes by tuples of ``size`` frames, from what was described of them."""
+    asking, answering = (  # [M, c] and [U, c]
+        _parts(side['key'].shape[-2] // size + size - 1, size, side['key'].device) for side in (query, support)
+    )
+    # A query's tuples with a support's parts, [B, Q, M, N, K, P], and from them with its tuples, [B, Q, M, N, K, U].
+    scores, products = (_products(query[name], support[name], asking) for name in ('key', 'value'))
+    makes = F.one_hot(answering, products.shape[-1]).sum(1).to(products)  # [U, P]
+    root = math.sqrt(query['key'].shape[-1])
+    scores = (scores * (query['scale'] / root)[..., None, None, None]) @ makes.T
+    scores = torch.addcmul(support['offset'][:, None, None] / root, scores, support['scale'][:, None, None])
+    if 'mask' in support:
+        scores = scores.masked_fill(~support['mask'][:, None, None], float('-inf'))
+    attention = scores.flatten(-2).softmax(-1).view_as(scores)
+    weights = (attention @ makes).flatten(-2)  # of the parts in a prototype
+    parts = support['value'].flatten(2, 3)  # [B, N, K P, E]
+    inner = torch.einsum('bqmnx, bnxy -> bqmny', weights, parts @ parts.mT)
+    # ||v - sum_x w_x g_x||^2 = v.v - 2 sum_x w_x v.g_x + sum_xy w_x w_y g_x.g_y
+    square = query['square'][..., None] + ((inner - 2 * products.flatten(-2)) * weights).sum(-1)
+    if 'mask' not in query:
+        return square.mean(2)
+    mask = query['mask'][..., None]
+    return square.masked_fill(~mask, 0).sum(2) / mask.sum(2)
+
+
+def _products(query: Tensor, support: Tensor, made_of: Tensor) -> Tensor:
+    """Inner products ``[B, Q, M, N, K, P]`` of a query's tuples with a support's parts.
+
+    Args:
+        query: Parts ``[B, Q, P', E]``.
+        support: Parts ``[B, N, K, P, E]``.
+        made_of: ``[M, c]``, the parts of each tuple of a query.
+    """
+    products = torch.bmm(query.flatten(1, 2), support.flatten(1, 3).mT).unflatten(1, query.shape[1:3])
+    return _sums(products, made_of).unflatten(-1, support.shape[1:4])
 
 
 def _encode_time(tokens: Tensor) -> Tensor:

@@ -30,8 +30,7 @@ def random_plan() -> EpisodePlan:
     )
 
 
-@pytest.mark.parametrize('gathered', [1, 2, 3, EPISODES])
-@pytest.mark.parametrize('batch_size', [None, 1, 3])
+@pytest.mark.parametrize(('batch_size', 'fit'), [(1, None), (3, None), (None, 1), (None, 3), (None, EPISODES)])
 @pytest.mark.parametrize(
     'matching',
     [
@@ -40,19 +39,21 @@ def random_plan() -> EpisodePlan:
         dict(type='BiMHM', eps=0.01),
         dict(type='CosineMatching'),
         dict(type='EuclideanMatching'),
+        dict(type='TRX', in_channels=6, num_frames=5),
     ],
     ids=lambda matching: '-'.join(map(str, matching.values())),
 )
 def test_portions_change_nothing(
-    monkeypatch: pytest.MonkeyPatch, matching: dict, batch_size: int | None, gathered: int
+    monkeypatch: pytest.MonkeyPatch, matching: dict, batch_size: int | None, fit: int | None
 ) -> None:
     bank = torch.randn(20, 5, 6, generator=torch.Generator().manual_seed(1))
-    head = MODELS.build(dict(type='PrototypeHead', matching=matching, temperature=2.0))
+    head = MODELS.build(dict(type='PrototypeHead', matching=matching, temperature=2.0)).eval()
     plan = random_plan()
     scorer = EpisodeScorer(head, VideoFeatures(bank), batch_size)
-    size = sum(tensor[0].nbytes for tensor in scorer._prepared.values()) * (WAYS * SHOTS + QUERIES)
-    monkeypatch.setitem(episode_scorer.GATHERED_BYTES, 'cpu', gathered * size)
-    assert scorer._gathered_episodes(plan.episodes.support_index, plan.episodes.query_index) == gathered
+    if fit is not None:
+        size = sum(tensor[0].nbytes for tensor in scorer._prepared.values()) * (WAYS * SHOTS + QUERIES)
+        monkeypatch.setitem(episode_scorer.GATHERED_BYTES, 'cpu', fit * size)
+        assert scorer._batch_size(plan) == fit
     logits = scorer.logits(plan)
     expected = head.score(
         VideoFeatures(bank[plan.episodes.support_index]), VideoFeatures(bank[plan.episodes.query_index])

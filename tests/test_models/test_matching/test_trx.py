@@ -124,7 +124,11 @@ def test_size_of_a_prepared_video() -> None:
     matching = TRX(6, out_channels=8)
     prepared = matching.prepare(torch.rand(2, 3, 8, 6))
     shapes = {name: tuple(tensor.shape) for name, tensor in prepared.items()}
-    assert shapes == dict(key_2=(2, 3, 28, 8), value_2=(2, 3, 28, 8), key_3=(2, 3, 56, 8), value_3=(2, 3, 56, 8))
+    expected = {}
+    for size, tuples, parts in ((2, 28, 2 * 7), (3, 56, 3 * 6)):
+        expected |= {f'{name}_{size}': (2, 3, parts, 8) for name in ('key', 'value')}
+        expected |= {f'{name}_{size}': (2, 3, tuples) for name in ('square', 'scale', 'offset')}
+    assert shapes == expected
 
 
 def test_parameters_at_full_size() -> None:

@@ -15,6 +15,7 @@ import json
 import math
 import platform
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -39,6 +40,8 @@ from benchmark_known import measure_known
 from benchmark_training import measure_training
 
 WAYS, SHOTS, QUERIES, FRAMES, WIDTH, VIDEOS = 5, 1, 5, 8, 512, 2000
+ROUNDS = 9
+"""How often the floor and what is compared with it are run, in turns: the speed of a machine changes while it works."""
 
 
 def random_plan(episodes: int) -> EpisodePlan:
@@ -63,25 +66,18 @@ def head(**matching: object) -> torch.nn.Module:
     return MODELS.build(dict(type='PrototypeHead', matching=matching)).eval()
 
 
-def batched_product(plan: EpisodePlan, bank: torch.Tensor) -> float:
-    """Seconds of the frame-similarity products of all episodes in one batch, whose frames are gathered beforehand."""
-    support, query = plan.indices(0, len(plan), bank.device)
-    one, other = gather(bank, query).flatten(1, 2), gather(bank, support).flatten(1, 3).mT
-    return seconds(lambda: torch.bmm(one, other))
+def gathered(plan: EpisodePlan, bank: torch.Tensor, begin: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frames ``[B, Q T, D]`` of queries and ``[B, N K T, D]`` of supports of some episodes."""
+    support, query = plan.indices(begin, end, bank.device)
+    return gather(bank, query).flatten(1, 2), gather(bank, support).flatten(1, 3)
 
 
-def products(plan: EpisodePlan, bank: torch.Tensor, step: int) -> tuple[float, float]:
-    """Seconds of the same products in portions that fit the caches, alone and with gathering what they multiply."""
-    alone, both = 0.0, 0.0
+def products(plan: EpisodePlan, bank: torch.Tensor, step: int) -> None:
+    """The frame-similarity products of all episodes, a portion of them at a time, with gathering what they multiply."""
     for begin in range(0, len(plan), step):
-        support, query = plan.indices(begin, begin + step, bank.device)
-        began = time.perf_counter()
-        one, other = gather(bank, query).flatten(1, 2), gather(bank, support).flatten(1, 3)
-        gathered = time.perf_counter()
+        one, other = gathered(plan, bank, begin, begin + step)
         torch.bmm(one, other.mT)
-        alone += time.perf_counter() - gathered
-        both += time.perf_counter() - began
-    return alone, both
+        del one, other  # their memory is used for the next ones
 
 
 def plain_otam(plan: EpisodePlan, bank: torch.Tensor, episodes: int, smoothing: float = 0.1) -> torch.Tensor:
@@ -116,31 +112,33 @@ def plain_otam(plan: EpisodePlan, bank: torch.Tensor, episodes: int, smoothing: 
 
 @torch.no_grad()
 def measure_scoring(episodes: int) -> list[Row]:
-    """Ten thousand 5-way 1-shot episodes from a bank of 2,000 videos."""
+    """Ten thousand 5-way 1-shot episodes from a bank of 2,000 videos; medians."""
     bank = torch.randn(VIDEOS, FRAMES, WIDTH, generator=torch.Generator().manual_seed(0))
     plan = random_plan(episodes)
     features = VideoFeatures(bank)
 
-    otam = EpisodeScorer(head(type='OTAM'), features)
-    step = otam._batch_size(plan)
-    alone, both = (min(times) for times in zip(*(products(plan, bank, step) for _ in range(4))))
-    floor = batched_product(plan, bank)
+    scorers = {name: EpisodeScorer(head(type=name), features) for name in ('OTAM', 'BiMHM', 'CosineMatching')}
+    one, other = gathered(plan, bank, 0, len(plan))
+    tasks = {
+        'floor': lambda: torch.bmm(one, other.mT),
+        'gathering': lambda: products(plan, bank, scorers['OTAM']._batch_size(plan)),
+        **{name: lambda scorer=scorer: scorer.logits(plan) for name, scorer in scorers.items()},
+    }
+    rounds = [{name: seconds(task, repeat=1) for name, task in tasks.items()} for _ in range(ROUNDS)]
+
+    def median(name: str, divisor: str | None = None) -> float:
+        return statistics.median(times[name] / (times[divisor] if divisor else 1) for times in rounds)
+
     rows: list[Row] = [
-        ('floor: batched frame-similarity product alone, s', floor, ''),
-        ('the same product in portions that fit the caches, s', alone, ''),
-        ('... and gathering its factors, s', both, ''),
+        ('floor: batched frame-similarity product alone, s', median('floor'), ''),
+        ('the same product in portions, with gathering its factors, s', median('gathering'), ''),
+        ('... / floor', median('gathering', 'floor'), ''),
     ]
     for name, limit in (('OTAM', 2.5), ('BiMHM', 1.5), ('CosineMatching', 1.5)):
-        scorer = EpisodeScorer(head(type=name), features)
-        taken = seconds(lambda scorer=scorer: scorer.logits(plan))
-        rows.append((f'{name}, s', taken, ''))
-        rows.append((f'{name} / floor', taken / floor, f'<= {limit}'))
-        rows.append((f'{name} / product in portions', taken / alone, ''))
-        rows.append((f'{name} / (product in portions + gathering)', taken / both, ''))
-        if name == 'OTAM':
-            rows += measure_growth(scorer, plan, bank, taken)
-    rows += measure_trx(features, plan)
-    return rows
+        rows.append((f'{name}, s', median(name), ''))
+        rows.append((f'{name} / floor', median(name, 'floor'), f'<= {limit}'))
+        rows.append((f'{name} / (product + gathering)', median(name, 'gathering'), ''))
+    return [*rows, *measure_growth(scorers['OTAM'], plan, bank, median('OTAM')), *measure_trx(features, plan)]
 
 
 def measure_growth(

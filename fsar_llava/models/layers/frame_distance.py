@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Shorter vectors count as zero: they have no direction, and their distance to everything is 1.
 SHORTEST = 1e-12
+
+CACHE_STRIDE, CACHE_SHIFT = 1024, 32
+"""Frames a multiple of so many bytes apart compete for the same lines of a CPU's cache; so many more part them."""
 
 
 def describe_frames(tokens: Tensor, mask: Tensor | None = None, *, with_norm: bool = True) -> dict[str, Tensor]:
@@ -21,13 +25,17 @@ def describe_frames(tokens: Tensor, mask: Tensor | None = None, *, with_norm: bo
 
     Returns:
         ``direction [*, T, D]``, frames of length 1, ``inverse_norm [*, T]`` (both 0 for a zero vector) and, where a
-        mask is given, ``mask [*, T]``.
+        mask is given, ``mask [*, T]``. On a CPU a few zeros may follow the D features: matrix products are faster.
     """
     norm = torch.linalg.vector_norm(tokens, dim=-1)
     zero = norm <= SHORTEST
     # Both fills are needed: the inner one keeps the division finite, the outer one stops its gradient.
     inverse_norm = norm.masked_fill(zero, 1.0).reciprocal().masked_fill(zero, 0.0)
-    described = dict(direction=tokens * inverse_norm[..., None])
+    direction = tokens * inverse_norm[..., None]
+    size = direction.element_size()
+    if direction.device.type == 'cpu' and direction.shape[-1] * size % CACHE_STRIDE == 0:
+        direction = F.pad(direction, (0, CACHE_SHIFT // size))
+    described = dict(direction=direction)
     if with_norm:
         described['inverse_norm'] = inverse_norm
     if mask is not None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 

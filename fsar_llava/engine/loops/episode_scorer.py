@@ -12,8 +12,11 @@ from fsar_llava.structures import VideoFeatures
 
 from .episode_plan import EpisodePlan
 
-GATHERED_BYTES = {'cpu': 1 << 25, 'cuda': 1 << 29}
-"""Features that are gathered at a time: on a CPU what its caches hold, so that the products find them there."""
+FEATURE_BYTES = {'cpu': 1 << 22, 'cuda': 1 << 29}
+"""Features that are gathered at a time: on a CPU what its caches hold, beside what a head makes of them."""
+
+PREPARED_BYTES = {'cpu': 1 << 25, 'cuda': 1 << 29}
+"""What a metric prepared, which is gathered at a time: little more is made of it, and few long steps are faster."""
 
 
 class EpisodeScorer:
@@ -49,7 +52,7 @@ class EpisodeScorer:
         size = sum(tensor.nbytes for tensor in prepare(visual[:1]).values())
         if size * len(visual) > free_memory(visual.device) // 2:
             return None
-        step = max(1, GATHERED_BYTES.get(visual.device.type, 1 << 25) // size)
+        step = max(1, self._limit(PREPARED_BYTES) // size)
         parts = [prepare(part) for part in visual.split(step)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
@@ -80,10 +83,16 @@ class EpisodeScorer:
         """Episodes whose features are gathered and scored at a time."""
         support, query = plan.indices(0, 1, torch.device('cpu'))
         videos = support.numel() + query.numel()
-        tensors = [self.bank.visual, self.bank.textual] if self._prepared is None else self._prepared.values()
+        if self._prepared is None:
+            tensors, limit = [self.bank.visual, self.bank.textual], self._limit(FEATURE_BYTES)
+        else:
+            tensors, limit = self._prepared.values(), self._limit(PREPARED_BYTES)
         size = sum(tensor[0].nbytes for tensor in tensors if tensor is not None)
-        limit = GATHERED_BYTES.get(self.bank.visual.device.type, 1 << 25)
         return max(1, limit // (size * videos))
+
+    def _limit(self, limits: dict[str, int]) -> int:
+        """That of the bank's device."""
+        return limits.get(self.bank.visual.device.type, limits['cpu'])
 
 
 def gather(bank: Tensor, rows: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from .base_matching import BaseMatching
+from .tuples import compare_portions, frame_tuples
 
 
 @MODELS.register_module()
@@ -90,18 +92,19 @@ class TRX(BaseMatching):
             projected = self.projections[str(size)](tokens)
             described |= {f'{name}_{size}': tensor for name, tensor in projected.items()}
             if mask is not None:
-                described[f'mask_{size}'] = mask[..., _tuples(num_frames, size, mask.device)].all(-1)
+                described[f'mask_{size}'] = mask[..., frame_tuples(num_frames, size, mask.device)].all(-1)
         return described
 
     def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
         """Distances ``[B, Q, N, 1]``."""
         distances = []
         for size in self.cardinalities:
-            sides = (
+            sides = [
                 {name.removesuffix(f'_{size}'): tensor for name, tensor in side.items() if name.endswith(f'_{size}')}
                 for side in (query, support)
-            )
-            distances.append(_attention_distance(size, *sides))
+            ]
+            pairs = math.prod(side['scale'].shape[-1] for side in sides)
+            distances.append(compare_portions(partial(_attention_distance, size), *sides, pairs))
         return torch.stack(distances).mean(0)[..., None]
 
 
@@ -154,14 +157,9 @@ class _TupleProjection(nn.Module):
         )
 
 
-def _tuples(num_frames: int, size: int, device: torch.device) -> Tensor:
-    """Indices ``[M, c]`` of the frames of all tuples, in order."""
-    return torch.combinations(torch.arange(num_frames, device=device), size)
-
-
 def _parts(num_frames: int, size: int, device: torch.device) -> Tensor:
     """Indices ``[M, c]`` of the parts that make each tuple."""
-    return _tuples(num_frames, size, device) + (num_frames - size) * torch.arange(size, device=device)
+    return frame_tuples(num_frames, size, device) + (num_frames - size) * torch.arange(size, device=device)
 
 
 def _sums(parts: Tensor, made_of: Tensor) -> Tensor:

@@ -12,10 +12,9 @@ from mmaction.registry import MODELS
 from torch import Tensor
 
 from .base_matching import BaseMatching
+from .tuples import compare_portions, frame_tuples
 
 LAYER_NORM_EPS = 1e-5
-PAIRS = {'cpu': 1 << 20, 'cuda': 1 << 27}
-"""Pairs of tuples that are compared at a time, by whole episodes: on a CPU what its caches hold."""
 
 
 @MODELS.register_module()
@@ -66,7 +65,7 @@ class TupleMatching(BaseMatching):
         variance, mean = torch.var_mean(tokens, dim=-1, correction=0)
         described = dict(tokens=tokens, mean=mean)
         for size in self.cardinalities:
-            tuples = _tuples(tokens, size)
+            tuples = frame_tuples(tokens.shape[-2], size, tokens.device)
             whole = variance[..., tuples].mean(-1) + mean[..., tuples].var(-1, correction=0)
             described[f'scale_{size}'] = (whole + LAYER_NORM_EPS).rsqrt()
             if mask is not None:
@@ -75,16 +74,10 @@ class TupleMatching(BaseMatching):
 
     def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
         """Distances ``[B, Q, N, 1]``."""
-        asking, answering = query['tokens'], support['tokens']
-        frames = asking.shape[-2], answering.shape[-2]
-        tuples = max(math.comb(frames[0], size) * math.comb(frames[1], size) for size in self.cardinalities)
-        pairs = tuples * math.prod(asking.shape[1:-2]) * math.prod(answering.shape[1:-2])
-        step = max(1, PAIRS.get(asking.device.type, PAIRS['cpu']) // pairs)
-        parts = []
-        for begin in range(0, len(asking), step):
-            sides = ({name: tensor[begin : begin + step] for name, tensor in side.items()} for side in (query, support))
-            parts.append(self._compare(*sides))
-        return torch.cat(parts)[..., None]
+        pairs = max(
+            query[name].shape[-1] * support[name].shape[-1] for name in (f'scale_{size}' for size in self.cardinalities)
+        )
+        return compare_portions(self._compare, query, support, pairs)[..., None]
 
     def _compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
         """Distances ``[B, Q, N]``."""
@@ -100,7 +93,7 @@ class TupleMatching(BaseMatching):
         self, size: int, product: Tensor, query: Mapping[str, Tensor], support: Mapping[str, Tensor]
     ) -> Tensor:
         """``[B, Q, N]`` for one cardinality, from the products ``[B, N, Q, A, K, C]`` of all frames."""
-        tuples = _tuples(query['tokens'], size)
+        tuples = _tuples_of(query, size)
         product = product[:, :, :, tuples]  # [B, N, Q, M, c, K, C]
         # A prototype is a mixture of frames, place by place: its weights stand for M tuples of width c * D.
         weights = _mixture(size, product, query, support).flatten(-2)
@@ -130,9 +123,9 @@ def _mixture(size: int, product: Tensor, query: Mapping[str, Tensor], support: M
         The shape of ``product``; for each place in a tuple, the weights of all frames of a class have the sum 1.
     """
     width = query['tokens'].shape[-1]
-    tuples = _tuples(support['tokens'], size)
+    tuples = _tuples_of(support, size)
     places = F.one_hot(tuples, product.shape[-1]).to(product)  # [U, c, C]
-    mean = query['mean'][..., _tuples(query['tokens'], size)].mean(-1)
+    mean = query['mean'][..., _tuples_of(query, size)].mean(-1)
     means = torch.einsum('bqm, bnkc -> bnqmkc', mean, support['mean'])
     scale = rearrange(query[f'scale_{size}'] / math.sqrt(size * width), 'b q m -> b 1 q m 1 1 1')
     keys = (product - width * means[:, :, :, :, None]) * scale
@@ -144,6 +137,6 @@ def _mixture(size: int, product: Tensor, query: Mapping[str, Tensor], support: M
     return torch.einsum('bnqmku, upc -> bnqmpkc', attention, places)
 
 
-def _tuples(tokens: Tensor, size: int) -> Tensor:
-    """Indices ``[M, size]`` of all tuples of different frames of ``[*, T, D]``, in order."""
-    return torch.combinations(torch.arange(tokens.shape[-2], device=tokens.device), size)
+def _tuples_of(side: Mapping[str, Tensor], size: int) -> Tensor:
+    """Indices ``[M, size]`` of the frames of all tuples."""
+    return frame_tuples(side['tokens'].shape[-2], size, side['tokens'].device)

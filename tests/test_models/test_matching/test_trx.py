@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fsar_llava.models.matching import TRX
+from fsar_llava.models.matching.tuples import PAIRS
 
 from . import oracles
 from .episodes import episode, random_mask
@@ -101,6 +102,16 @@ def test_encoding_of_time() -> None:
     without = build(width=3, position_scale=0)
     torch.testing.assert_close(matching(query, support), without(query + encoding, support + encoding))
     assert not torch.allclose(matching(query, support), without(query, support))
+
+
+@pytest.mark.parametrize('pairs', [1, 10 * 10 * 3 * 4 * 2, 10**9])
+def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch, pairs: int) -> None:
+    """Memory is bounded: 10 tuples of 2 of 5 frames, by one, two or all episodes at a time."""
+    matching = build(position_scale=0)
+    query, support = episode(batch=5, shots=2)
+    whole = expected(matching, query, support)
+    monkeypatch.setitem(PAIRS, 'cpu', 2 * pairs)
+    torch.testing.assert_close(matching(query, support), whole)
 
 
 def test_order_matters() -> None:

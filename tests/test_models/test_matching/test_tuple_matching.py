@@ -10,7 +10,7 @@ from torch import Tensor
 from fsar_llava import VideoFeatures
 from fsar_llava.engine.loops.episode_scorer import EpisodeScorer
 from fsar_llava.models.matching import TRX, TupleMatching
-from fsar_llava.models.matching.tuple_matching import PAIRS
+from fsar_llava.models.matching.tuples import PAIRS
 
 from . import oracles
 from .episodes import episode, random_mask

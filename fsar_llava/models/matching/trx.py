@@ -28,8 +28,8 @@ class TRX(BaseMatching):
 
     Keys and values are linear maps of the frames side by side, that is, sums of maps of single frames, one for each
     place in a tuple. Products of tuples are then sums of products of these parts, of which there are far fewer (18, not
-    56, for 3 of 8 frames): prototypes, and products of tuples with each other, never exist. The parts of a video are
-    the same in every episode: :meth:`prepare` computes them, :meth:`match` uses them.
+    56, for 3 of 8 frames), and a prototype is a weighted sum of them. The parts of a video are the same in every
+    episode: :meth:`prepare` computes them, :meth:`match` uses them.
 
     Tuples with a masked frame are dropped.
 

@@ -96,14 +96,15 @@ class PrototypeHead(BaseHead):
         probabilities, labels = logits.float().softmax(-1), logits.argmax(-1)
         results = []
         for episode, episode_id in enumerate(batch.episode_ids):
-            result = ActionDataSample(
-                metainfo=dict(
-                    episode_id=episode_id,
-                    episode_digest=batch.digests[episode],
-                    class_names=batch.class_names[episode],
-                    class_ids=batch.class_ids[episode],
-                )
+            result = ActionDataSample()
+            stamps = dict(
+                episode_id=episode_id,
+                episode_digest=batch.digests[episode],
+                class_names=batch.class_names[episode],
+                class_ids=batch.class_ids[episode],
             )
+            for name, value in stamps.items():  # set_metainfo would copy them deeply
+                result.set_field(value, name, field_type='metainfo')
             result.set_field(probabilities[episode], 'pred_scores')
             result.set_pred_label(labels[episode])
             result.set_gt_label(batch.query_way[episode])

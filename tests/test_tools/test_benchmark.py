@@ -38,6 +38,13 @@ def test_the_plain_loop_is_otam() -> None:
     torch.testing.assert_close(-ours, tool.plain_otam(plan, bank, 2), atol=1e-4, rtol=1e-4)
 
 
+def test_peak_memory_is_that_of_the_task_alone() -> None:
+    big = torch.ones(1 << 25)  # 128 MB that were needed before
+    del big
+    assert tool.peak_memory(lambda: torch.ones(1 << 24).sum()) == pytest.approx(64, abs=16)
+    assert tool.peak_memory(lambda: torch.ones(1 << 26).sum()) == pytest.approx(256, abs=16)
+
+
 def test_extraction_of_a_miniature(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('FSAR_DATA_ROOT', 'set back afterwards')
     rows = list(tool.measure_extraction(torch.device('cpu'), ARCHITECTURE, 2, torch.float32))

@@ -44,6 +44,19 @@ def seconds(task: Callable[[], object], repeat: int = 3) -> float:
     return min(times[1:])
 
 
+def peak_memory(task: Callable[[], object]) -> float:
+    """MB that a task takes at most, beyond what the process has when it begins; on Linux."""
+
+    def peak() -> int:
+        status = Path('/proc/self/status').read_text()
+        return int(status.split('VmHWM:')[1].split()[0])  # kB
+
+    Path('/proc/self/clear_refs').write_text('5')  # the peak is now what the process has
+    before = peak()
+    task()
+    return (peak() - before) / 1024
+
+
 def attempt(measure: Callable[[], Iterable[Row]]) -> Iterator[Row]:
     """What is measured before an error, which is printed: one failure must not cost all figures of a long run."""
     try:

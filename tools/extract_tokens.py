@@ -26,7 +26,7 @@ from mmengine.registry import init_default_scope
 
 import fsar_llava
 from fsar_llava.datasets import EpisodicDataset
-from fsar_llava.engine.launch import process_group
+from fsar_llava.engine.launch import leave, process_group
 from fsar_llava.features import TokenManifest, TokenStore, TokenWriter
 from fsar_llava.features.deterministic_pipeline import check_deterministic
 from fsar_llava.features.extraction_job import ExtractionJob, make_jobs
@@ -230,4 +230,6 @@ def extract(
 
 if __name__ == '__main__':
     fsar_llava.compat.apply()
-    sys.exit(main())
+    code = main()
+    leave(code)
+    sys.exit(code)

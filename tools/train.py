@@ -13,7 +13,7 @@ import os
 
 from mmengine.config import Config, DictAction
 
-from fsar_llava.engine.launch import build_runner, keep_freed_memory, process_group, work_dir_of
+from fsar_llava.engine.launch import build_runner, keep_freed_memory, leave, process_group, work_dir_of
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -83,3 +83,4 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == '__main__':
     main()
+    leave()

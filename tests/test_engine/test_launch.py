@@ -54,3 +54,21 @@ def test_freed_memory_is_used_again(argument):
     env = dict(os.environ, MALLOC_MMAP_THRESHOLD_='131072')
     faults = int(subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout.split()[-1])
     assert (faults < 100) == (argument == 'keep')  # else one a page, or a huge page, of 32 MB ten times
+
+
+@pytest.mark.parametrize(('world_size', 'code', 'parts'), [('2', 3, True), ('2', None, True), ('1', 3, False)])
+def test_leaving_behind_the_exit_functions(world_size: str, code: int | None, parts: bool) -> None:
+    """Of several processes each ends with its status, exit functions run and text written; one alone goes on."""
+    script = (
+        'import atexit; from fsar_llava.engine.launch import leave; atexit.register(print, "exit function", end="")\n'
+        f'leave({code}); print("alone", end=" ")'
+    )
+    process = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', script],
+        env={**os.environ, 'WORLD_SIZE': world_size},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.stdout == ('exit function' if parts else 'alone exit function'), process.stderr
+    assert process.returncode == (code or 0 if parts else 0)

@@ -230,6 +230,4 @@ def extract(
 
 if __name__ == '__main__':
     fsar_llava.compat.apply()
-    code = main()
-    leave(code)
-    sys.exit(code)
+    leave(main())

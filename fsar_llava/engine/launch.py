@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -87,20 +88,18 @@ def process_group(cfg: Config, launcher: str) -> Iterator[None]:
         torch.distributed.destroy_process_group()
 
 
-def leave(code: int | None = 0) -> None:
-    """End a process that was one of several, behind Python's exit functions; does nothing in one that was alone.
+def leave(code: int = 0) -> NoReturn:
+    """End the process with this status; one of several ends behind Python's exit functions.
 
-    What follows in Python, taking everything apart, meets threads of gloo where a model still refers to its process
-    group, and aborts the process now and then, with all its work done.
-
-    Args:
-        code: The exit status; None is 0.
+    What would follow, taking everything apart, now and then aborts such a process with all its work done ("terminate
+    called without an active exception"): a thread of a C++ library still runs, likely gloo's.
     """
-    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code or 0)
+    if int(os.environ.get('WORLD_SIZE', 1)) == 1:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -84,7 +84,7 @@ class TupleMatching(BaseMatching):
         asking, answering = query['tokens'], support['tokens']
         product = torch.bmm(rearrange(asking, 'b q a d -> b (q a) d'), rearrange(answering, 'b n k c d -> b d (n k c)'))
         product = rearrange(
-            product, 'b (q a) (n k c) -> b n q a k c', q=asking.shape[1], n=answering.shape[1], k=answering.shape[2]
+            product, 'b (q a) (n k c) -> b n q a k c', a=asking.shape[2], n=answering.shape[1], k=answering.shape[2]
         )
         distances = [self._distance(size, product, query, support) for size in self.cardinalities]
         return torch.stack(distances).mean(0)

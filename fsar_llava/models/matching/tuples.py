@@ -33,9 +33,9 @@ def compare_portions(
     """
     asking, answering = next(iter(query.values())), next(iter(support.values()))
     pairs *= asking.shape[1] * math.prod(answering.shape[1:3])
-    step = max(1, PAIRS.get(asking.device.type, PAIRS['cpu']) // pairs)
+    step = max(1, PAIRS.get(asking.device.type, PAIRS['cpu']) // max(1, pairs))
     parts = []
-    for begin in range(0, len(asking), step):
+    for begin in range(0, max(1, len(asking)), step):
         sides = ({name: tensor[begin : begin + step] for name, tensor in side.items()} for side in (query, support))
         parts.append(compare(*sides))
     return torch.cat(parts)

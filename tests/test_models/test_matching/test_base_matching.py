@@ -162,6 +162,12 @@ def test_gradients_are_finite_for_identical_and_for_zero_frames(matching: BaseMa
     assert query.grad.abs().max() < 1e3
 
 
+@pytest.mark.parametrize('sizes', [dict(batch=0), dict(queries=0)], ids=['no episodes', 'no queries'])
+def test_nothing_to_compare(matching: BaseMatching, sizes: dict[str, int]) -> None:
+    query, support = episode(**sizes)
+    assert matching(query, support).shape == (sizes.get('batch', 2), sizes.get('queries', 3), 4)
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_precision_is_promoted(matching: BaseMatching, dtype: torch.dtype) -> None:
     matching = matching.float()

@@ -21,8 +21,8 @@ def test_equals_plain_loops(eps: float, width: int) -> None:
     torch.testing.assert_close(distance[1, 2, 3, 1], torch.tensor(expected, dtype=torch.float64))
 
 
-def test_frames_do_not_lie_a_multiple_of_cache_lines_apart() -> None:
-    """1,024 bytes between frames, and a tenth of a product's time is lost."""
+def test_frames_do_not_lie_a_multiple_of_1024_bytes_apart() -> None:
+    """They would compete for the same lines of a CPU's cache."""
     direction = describe_frames(torch.rand(2, 8, 512))['direction']
     assert direction.is_contiguous()
     assert direction.stride(-2) * direction.element_size() % 1024

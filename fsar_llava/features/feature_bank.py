@@ -8,6 +8,8 @@ from torch import Tensor
 
 from fsar_llava.structures import VideoFeatures
 
+PORTION_BYTES = 1 << 28
+
 
 class FeatureBank:
     """Collects the features of U rows (a video in a role) that several processes compute, then gives them to each.
@@ -35,8 +37,11 @@ class FeatureBank:
         """
         shapes = {tuple(features.visual.shape[1:]) for _, features in self._parts}
         texts = {tuple(part.textual.shape[1:]) for _, part in self._parts if part.textual is not None}
-        everywhere = dist.all_gather_object((shapes, texts))
-        shapes, texts = (set().union(*found) for found in zip(*everywhere))
+        kinds = {torch.device(self.device or 'cpu').type}
+        everywhere = dist.all_gather_object((shapes, texts, kinds))
+        shapes, texts, kinds = (set().union(*found) for found in zip(*everywhere))
+        if 'cpu' in kinds:  # also where only one process has no room for the bank: all must score alike
+            self.device = torch.device('cpu')
         if len(shapes) != 1:
             raise ValueError(
                 f'All videos need equally many tokens to be compared in one batch, but their shapes [T, D] are '
@@ -51,12 +56,19 @@ class FeatureBank:
             )
         while self._parts:
             rows, features = self._parts.pop()
+            features = features.map(lambda tensor: tensor.to(self.device))
             bank.visual[rows] = features.visual
             if features.textual is not None:
                 bank.textual[rows, : features.textual.shape[1]] = features.textual
                 bank.textual_mask[rows, : features.textual.shape[1]] = features.textual_mask.byte()
-        bank.map(dist.all_reduce)
+        bank.map(_sum_over_processes)
         return bank if bank.textual is None else bank.replace(textual_mask=bank.textual_mask.bool())
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(*shape, device=self.device)
+
+
+def _sum_over_processes(tensor: Tensor) -> None:
+    """A portion at a time: a bank in main memory passes through the GPU if that is what connects the processes."""
+    for part in tensor.split(max(1, PORTION_BYTES // max(1, tensor[:1].nbytes))):
+        dist.all_reduce(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 
@@ -74,6 +75,7 @@ class ProgressBarHook(Hook):
                 TimeRemainingColumn(elapsed_when_finished=True),
             )
             self._progress.start()
+            atexit.register(self._progress.stop)  # gives the terminal its cursor back where a run ends early
             # rich prints lines of sys.stdout above the bar; mmengine's handlers still hold the stream from before.
             for handler in runner.logger.handlers:
                 if type(handler) is logging.StreamHandler:
@@ -94,6 +96,7 @@ class ProgressBarHook(Hook):
             self._progress.remove_task(task)
             return
         self._progress.stop()
+        atexit.unregister(self._progress.stop)
         for handler, stream in self._redirected:
             handler.setStream(stream)
         self._progress, self._redirected = None, []

@@ -50,7 +50,8 @@ class EpisodeScorer:
         visual = self.bank.visual
         prepare = self.head.matching.prepare
         size = sum(tensor.nbytes for tensor in prepare(visual[:1]).values())
-        if size * len(visual) > free_memory(visual.device) // 2:
+        share = 2 * (dist.get_world_size() if visual.device.type == 'cpu' else 1)
+        if not _everywhere(size * len(visual) <= free_memory(visual.device) // share):
             return None
         step = max(1, self._limit(PREPARED_BYTES) // size)
         parts = [prepare(part) for part in visual.split(step)]
@@ -64,7 +65,7 @@ class EpisodeScorer:
         device = self.bank.visual.device
         logits = torch.zeros(len(plan), queries, ways)
         step = self.batch_size or self._batch_size(plan)
-        # Which episodes share a batch does not depend on the number of processes, and so neither do the numbers.
+        # All processes have the same batches, whatever their number, and so the numbers do not depend on it.
         for begin in range(rank * step, len(plan), world_size * step):
             support, query = plan.indices(begin, begin + step, device)
             logits[begin : begin + step] = self._score(support, query).float().cpu()
@@ -93,6 +94,13 @@ class EpisodeScorer:
     def _limit(self, limits: dict[str, int]) -> int:
         """That of the bank's device."""
         return limits.get(self.bank.visual.device.type, limits['cpu'])
+
+
+def _everywhere(condition: bool) -> bool:
+    """Whether it holds for all processes, which must decide alike."""
+    answer = torch.tensor(int(condition))
+    dist.all_reduce(answer, 'min')
+    return bool(answer)
 
 
 def gather(bank: Tensor, rows: Tensor) -> Tensor:

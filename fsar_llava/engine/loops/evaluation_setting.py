@@ -6,8 +6,8 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from mmaction.registry import MODELS
+from torch import nn
 
 from fsar_llava.datasets import EpisodicSampler
 from fsar_llava.models.heads import PrototypeHead
@@ -36,7 +36,7 @@ class EvaluationSetting:
         """Read ``dict(num_ways=5, num_shots=1, matching=dict(type='OTAM'), name=...)``; every key is optional.
 
         Raises:
-            ValueError: If a key is unknown.
+            ValueError: If a key is unknown or a value cannot be used.
         """
         unknown = sorted(set(config) - {'name', *SAMPLER_FIELDS, *HEAD_FIELDS})
         if unknown:
@@ -46,12 +46,17 @@ class EvaluationSetting:
             )
         episodes = {name: config[name] for name in SAMPLER_FIELDS if name in config}
         head = {name: config[name] for name in HEAD_FIELDS if name in config}
+        if head.get('temperature', 1) <= 0:
+            raise ValueError(f'The temperature of a setting must be positive, but is {head["temperature"]}.')
         shape = [episodes.get(name, getattr(sampler, name)) for name in ('num_ways', 'num_shots')]
         parts = ['{}way-{}shot'.format(*shape)]
         parts += [f'{name}{episodes[name]}' for name in ('num_queries', 'seed') if name in episodes]
         parts += [f'{len(episodes["groups"])}groups'] if episodes.get('groups') else []
         parts += [str(part['type'] if isinstance(part, Mapping) else part) for part in head.values()]
-        return cls(config.get('name', '_'.join(parts)), episodes, head)
+        name = config.get('name', '_'.join(parts))
+        if '/' in name:  # it becomes part of the names of metrics and files
+            raise ValueError(f'The name of a setting must not contain a slash, but is {name!r}.')
+        return cls(name, episodes, head)
 
     def sampler(self, sampler: EpisodicSampler) -> EpisodicSampler:
         """A sampler like the given one, with this setting's episodes."""
@@ -60,12 +65,33 @@ class EvaluationSetting:
         own.set_epoch(sampler.epoch)
         return own
 
-    def head_like(self, head: PrototypeHead, device: torch.device) -> PrototypeHead:
-        """The model's head with this setting's parts; the head itself is left as it is."""
+    def head_like(self, head: PrototypeHead) -> PrototypeHead:
+        """The model's head with this setting's parts; the head itself is left as it is.
+
+        Raises:
+            ValueError: If a part has weights, and they are not those of the model's own part.
+        """
         if not self.head:
             return head
         own = copy.copy(head)
         own._modules = dict(head._modules)
         for name, value in self.head.items():
-            setattr(own, name, MODELS.build(value).to(device).eval() if isinstance(value, Mapping) else value)
+            setattr(own, name, self._build(value, getattr(head, name)) if isinstance(value, Mapping) else value)
         return own
+
+    def _build(self, config: Mapping, trained: nn.Module | None) -> nn.Module:
+        """A part, with the weights of the one that it takes the place of."""
+        part = MODELS.build(config).eval()
+        if not part.state_dict():
+            return part
+        try:
+            if type(part) is not type(trained):
+                raise RuntimeError(f'it is a {type(trained).__name__}')
+            part.load_state_dict(trained.state_dict())
+        except RuntimeError as error:
+            raise ValueError(
+                f'The setting {self.name!r} wants a {type(part).__name__} with weights that the part of the model in '
+                f'its place does not have ({error}). Only parts without weights can be exchanged freely; test this '
+                'one with a model that was trained with it.'
+            ) from error
+        return part

@@ -95,6 +95,7 @@ class FeatureBankLoop(BaseLoop):
         self.runner.call_hook(f'before_{self.stage}')
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         self._check_model(model)
+        heads = [setting.head_like(model.cls_head) for setting in self.settings] or [model.cls_head]
         variants, unreadable = VideoVariants(model), {}
         plans = self._plan(variants, unreadable)
         bank = FeatureBank()
@@ -108,7 +109,7 @@ class FeatureBankLoop(BaseLoop):
         features = bank.gather(len(variants))
         encoded = time.perf_counter()
         self._wall_time = dict(encoding=encoded - began)
-        metrics = self._evaluate(model.cls_head, features, plans)
+        metrics = self._evaluate([_at(head, features.visual.device) for head in heads], features, plans)
         self.runner.logger.info(
             f'Encoded {variants.num_videos - len(unreadable)} videos ({len(variants)} with their roles and prompts) in '
             f'{encoded - began:.1f} s; scored {sum(map(len, plans))} episodes in {time.perf_counter() - encoded:.1f} s.'
@@ -181,14 +182,14 @@ class FeatureBankLoop(BaseLoop):
         )
         return torch.device('cpu')
 
-    def _evaluate(self, head: PrototypeHead, bank: VideoFeatures, plans: list[EpisodePlan]) -> dict:
+    def _evaluate(self, heads: list[PrototypeHead], bank: VideoFeatures, plans: list[EpisodePlan]) -> dict:
         """Metrics of all settings."""
         if not self.settings:
-            return self._evaluate_plan(self.evaluator, head, bank, plans[0])
+            return self._evaluate_plan(self.evaluator, heads[0], bank, plans[0])
         metrics, table, began = {}, {}, time.perf_counter()
-        for setting, plan in zip(self.settings, plans):
+        for setting, head, plan in zip(self.settings, heads, plans):
             evaluator = copy_for(self.evaluator, setting.name)
-            found = self._evaluate_plan(evaluator, setting.head_like(head, bank.visual.device), bank, plan)
+            found = self._evaluate_plan(evaluator, head, bank, plan)
             metrics = metrics or dict(found)
             metrics.update({f'{setting.name}/{name}': value for name, value in found.items()})
             table[setting.name] = found
@@ -231,6 +232,12 @@ class FeatureBankLoop(BaseLoop):
 
 def _no_hook(name: str, **kwargs: object) -> None:
     """Further passes over a few videos are no epochs of their own."""
+
+
+def _at(head: PrototypeHead, device: torch.device) -> PrototypeHead:
+    """The head on the device of the bank; a copy if it lies elsewhere."""
+    tensors = [*head.parameters(), *head.buffers()]
+    return head if all(tensor.device == device for tensor in tensors) else copy.deepcopy(head).to(device)
 
 
 def _check_names(settings: Sequence[EvaluationSetting]) -> None:

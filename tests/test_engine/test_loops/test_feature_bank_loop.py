@@ -11,13 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from fsar_llava.engine.loops.feature_bank_loop import _at
+from fsar_llava.engine.loops.settings_table import settings_table
 from tests.conftest import REPOSITORY
 from tests.feature_bank import assert_equal_results
 from tests.test_configs import LEAVES, shrink
 
 OTAM = 'otam_resnet18_5way-1shot_toy-motion'
+TRX = 'trx_resnet18_5way-1shot_toy-motion'
 KNOWN = 'fsar-llava_tiny_known_5way-1shot_toy-motion'
 QUICK = (
     OTAM,
@@ -91,6 +96,28 @@ def test_settings_equal_runs_of_their_own(run_test: Callable[..., dict]) -> None
     assert_equal_results(together['3way-1shot_BiMHM_0.5/kept/results'], alone)
 
 
+def test_settings_keep_the_weights_of_the_model(run_test: Callable[..., dict]) -> None:
+    matching = Config.fromfile(LEAVES[TRX]).model.cls_head.matching
+    together = run_test(TRX, type='FeatureBankTestLoop', settings=[dict(), dict(matching=matching, name='again')])
+    assert_equal_results(together['kept/results'], together['again/kept/results'])
+    other = dict(matching, cardinalities=(2,))
+    with pytest.raises(ValueError, match=r"setting 'other' wants a TRX with weights that .*does not have"):
+        run_test(TRX, type='FeatureBankTestLoop', settings=[dict(matching=other, name='other')])
+
+
+def test_a_bank_elsewhere_gets_a_head_of_its_own() -> None:
+    head = MODELS.build(dict(type='PrototypeHead', matching=dict(type='TRX', in_channels=6, num_frames=5)))
+    assert _at(head, torch.device('cpu')) is head
+    other = _at(head, torch.device('meta'))
+    assert {weight.device.type for weight in other.parameters()} == {'meta'}
+    assert {weight.device.type for weight in head.parameters()} == {'cpu'}
+
+
+def test_names_stand_in_the_table_as_they_are() -> None:
+    table = settings_table({'otam [a]': {'few_shot/acc': 61.5, 'few_shot/ci95': 0.25}, '[/a]': {'top1': 3}})
+    assert all(part in table for part in ('otam [a]', '61.50 ± 0.25', '[/a]', 'top1 3'))
+
+
 def test_files_of_settings(run_test: Callable[..., dict], tmp_path: Path) -> None:
     def write(cfg: Config) -> None:
         cfg.test_evaluator = dict(type='FewShotMetric', out_file=str(tmp_path / 'result.json'))
@@ -107,7 +134,13 @@ def test_files_of_settings(run_test: Callable[..., dict], tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ('settings', 'message'),
-    [([dict(shots=5)], r"unknown keys \['shots'\]"), ([dict(name='a'), dict(name='a')], r"called \['a'\]")],
+    [
+        ([dict(shots=5)], r"unknown keys \['shots'\]"),
+        ([dict(name='a'), dict(name='a')], r"called \['a'\]"),
+        ([dict(name='a/b')], r"slash, but is 'a/b'"),
+        ([dict(temperature=0.0)], 'must be positive, but is 0.0'),
+        ([dict(name='t', matching=dict(type='TRX', in_channels=512))], "setting 't' wants a TRX .*it is a OTAM"),
+    ],
 )
 def test_wrong_settings(run_test: Callable[..., dict], settings: list[dict], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""A plain ``pip install .`` gives a package that works, with configs and tools inside it."""
+"""Packages that are built hold the configs and tools, and work."""
 
 from __future__ import annotations
 
@@ -6,12 +6,31 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
 from tests.conftest import REPOSITORY
 
-SOURCES = ('fsar_llava', 'configs', 'tools', 'setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml')
+SOURCES = (
+    *('fsar_llava', 'configs', 'tools', 'setup.py', 'pyproject.toml', 'MANIFEST.in'),
+    *('README.md', 'LICENSE', 'model-index.yml'),
+)
+
+
+def test_source_distribution_holds_what_the_build_copies(tmp_path):
+    command = [sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(tmp_path), 'sdist', '-d', str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    [archive] = tmp_path.glob('*.tar.gz')
+    with tarfile.open(archive) as content:
+        names = {name.partition('/')[2] for name in content.getnames()}
+    shipped = [path.relative_to(REPOSITORY).as_posix() for folder in ('configs', 'tools') for path in files(folder)]
+    assert len(shipped) > 150
+    assert names >= {*shipped, 'model-index.yml', 'fsar_llava/datasets/splits/hmdb51.json'}
+
+
+def files(folder):
+    return [path for path in (REPOSITORY / folder).rglob('*') if path.is_file() and '__pycache__' not in path.parts]
 
 
 @pytest.mark.slow

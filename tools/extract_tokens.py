@@ -26,7 +26,7 @@ from mmengine.registry import init_default_scope
 
 import fsar_llava
 from fsar_llava.datasets import EpisodicDataset
-from fsar_llava.engine.launch import leave, process_group
+from fsar_llava.engine.launch import leave, process_group, set_local_rank
 from fsar_llava.features import TokenManifest, TokenStore, TokenWriter
 from fsar_llava.features.deterministic_pipeline import check_deterministic
 from fsar_llava.features.extraction_job import ExtractionJob, make_jobs
@@ -35,6 +35,8 @@ from fsar_llava.features.token_extractor import TokenExtractor
 from fsar_llava.models.prompts import PROMPT_SETS, PromptSet, build_prompts
 
 SPLITS = ('train', 'val', 'test')
+PATIENCE = 24 * 3600
+"""Seconds that processes wait for the slowest: they meet only at the end of their shares."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -54,7 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args(argv)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_local_rank(args.local_rank)
     return args
 
 
@@ -136,12 +138,13 @@ def find_missing(out: Path, identity: dict, jobs: Sequence[ExtractionJob]) -> se
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict({'env_cfg.dist_cfg.timeout': PATIENCE})
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     with process_group(cfg, args.launcher):
         if args.launcher != 'none' and not dist.is_distributed():
-            dist.init_dist(args.launcher, backend='nccl')
+            dist.init_dist(args.launcher, **cfg.env_cfg.dist_cfg)
         return run(args, cfg)
 
 
@@ -205,9 +208,7 @@ def extract(
     """Extract this process's share; returns 1 if videos could not be loaded."""
     rank, world_size = dist.get_dist_info()
     mine = todo[rank::world_size]
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
-    device = torch.device('cuda', int(os.environ['LOCAL_RANK'])) if torch.cuda.is_available() else torch.device('cpu')
+    device = torch.device('cuda', torch.cuda.current_device()) if torch.cuda.is_available() else torch.device('cpu')
     preprocessor = MODELS.build(cfg.model.get('data_preprocessor') or dict(type='ActionDataPreprocessor')).to(device)
     workers = cfg.test_dataloader.get('num_workers', 0) if args.num_workers is None else args.num_workers
     extractor = TokenExtractor(

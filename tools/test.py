@@ -16,7 +16,14 @@ import os
 
 from mmengine.config import Config, DictAction
 
-from fsar_llava.engine.launch import build_runner, keep_freed_memory, leave, process_group, work_dir_of
+from fsar_llava.engine.launch import (
+    build_runner,
+    keep_freed_memory,
+    leave,
+    process_group,
+    set_local_rank,
+    work_dir_of,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,12 +42,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args(argv)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_local_rank(args.local_rank)
     return args
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Put the command line's options into the config."""
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
     cfg.work_dir = work_dir_of(args.config, args.work_dir, cfg)
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
@@ -66,8 +75,6 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             raise ValueError(f'--dump writes a pickle file whose name ends in .pkl or .pickle, but got {args.dump!r}.')
         evaluators = [*evaluators, dict(type='DumpResults', out_file_path=args.dump)]
     cfg.test_evaluator = list(evaluators)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     return cfg
 
 

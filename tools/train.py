@@ -9,11 +9,17 @@ Usage:
 from __future__ import annotations
 
 import argparse
-import os
 
 from mmengine.config import Config, DictAction
 
-from fsar_llava.engine.launch import build_runner, keep_freed_memory, leave, process_group, work_dir_of
+from fsar_llava.engine.launch import (
+    build_runner,
+    keep_freed_memory,
+    leave,
+    process_group,
+    set_local_rank,
+    work_dir_of,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args(argv)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_local_rank(args.local_rank)
     return args
 
 

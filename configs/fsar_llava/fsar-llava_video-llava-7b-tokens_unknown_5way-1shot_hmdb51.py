@@ -17,3 +17,5 @@ model = dict(
 train_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))
 val_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))
 test_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))
+optim_wrapper = dict(accumulative_counts=1)
+auto_scale_lr = dict(base_batch_size=8)

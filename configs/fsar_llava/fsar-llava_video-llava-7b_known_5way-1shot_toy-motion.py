@@ -4,8 +4,9 @@
 _base_ = [
     '../_base_/models/fsar_llava.py',
     '../_base_/datasets/toy_motion_224.py',
-    '../_base_/schedules/adamw_episodes.py',
+    '../_base_/schedules/adamw_toy.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(prompts='known')
+optim_wrapper = dict(optimizer=dict(lr=1e-4))

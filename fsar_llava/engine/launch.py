@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import NoReturn
 
 from mmengine.config import Config
@@ -21,7 +22,8 @@ def use_gloo_without_gpu(cfg: Config, launcher: str) -> None:
     group is made here (mmengine then skips its own) and DDP is configured without devices.
 
     Args:
-        cfg: The config; its ``model_wrapper_cfg`` may be set.
+        cfg: The config; its ``model_wrapper_cfg`` may be set. As in mmengine, ``env_cfg.dist_cfg.timeout`` are the
+            seconds that processes wait for each other.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``. Only ``'pytorch'`` is supported without a GPU.
 
     Raises:
@@ -35,7 +37,8 @@ def use_gloo_without_gpu(cfg: Config, launcher: str) -> None:
         raise RuntimeError(
             f'Launcher {launcher!r} needs GPUs, but torch sees none. On a CPU use --launcher pytorch (dist_*.sh).'
         )
-    torch.distributed.init_process_group('gloo')
+    timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+    torch.distributed.init_process_group('gloo', timeout=None if timeout is None else timedelta(seconds=timeout))
     cfg.setdefault(
         'model_wrapper_cfg',
         dict(
@@ -45,6 +48,11 @@ def use_gloo_without_gpu(cfg: Config, launcher: str) -> None:
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         ),
     )
+
+
+def set_local_rank(default: int) -> None:
+    """Put this process's number on its machine where mmengine looks for it, unless its launcher has; MPI has not."""
+    os.environ.setdefault('LOCAL_RANK', os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(default)))
 
 
 def keep_freed_memory() -> None:

@@ -2,12 +2,13 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from fsar_llava.engine.launch import use_gloo_without_gpu, work_dir_of
+from fsar_llava.engine.launch import set_local_rank, use_gloo_without_gpu, work_dir_of
 
 
 def test_one_process_needs_nothing():
@@ -74,3 +75,26 @@ def test_leaving(world_size: int, code: int) -> None:
     )
     assert process.stdout.strip() == ('exit function taken apart' if world_size == 1 else 'exit function')
     assert process.returncode == code
+
+
+def test_local_rank(monkeypatch):
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    monkeypatch.setenv('OMPI_COMM_WORLD_LOCAL_RANK', '3')
+    set_local_rank(0)
+    assert os.environ['LOCAL_RANK'] == '3'
+    set_local_rank(1)
+    assert os.environ['LOCAL_RANK'] == '3'
+    monkeypatch.delenv('OMPI_COMM_WORLD_LOCAL_RANK')
+    monkeypatch.delenv('LOCAL_RANK')
+    set_local_rank(1)
+    assert os.environ['LOCAL_RANK'] == '1'
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='describes a machine without a GPU')
+@pytest.mark.parametrize('seconds', [None, 90])
+def test_processes_wait_as_long_as_the_config_says(monkeypatch, seconds):
+    asked = []
+    monkeypatch.setattr(torch.distributed, 'init_process_group', lambda *args, timeout: asked.append(timeout))
+    cfg = Config() if seconds is None else Config(dict(env_cfg=dict(dist_cfg=dict(timeout=seconds))))
+    use_gloo_without_gpu(cfg, 'pytorch')
+    assert asked == [seconds and timedelta(seconds=seconds)]

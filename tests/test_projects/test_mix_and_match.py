@@ -10,6 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from tests.conftest import load_tool
+
 PROJECT = Path(__file__).parents[2] / 'projects' / 'mix_and_match'
 FEW_SHOT = sorted(path.stem for path in (PROJECT / 'configs').glob('*.py') if '-head' not in path.stem)
 ORDINARY = sorted(path.stem for path in (PROJECT / 'configs').glob('*-head.py'))
@@ -60,6 +62,12 @@ def test_ordinary_classification(name, data_root, tmp_path):
     assert all('mllm' not in key for key in after)
     assert any(not torch.equal(value, before[key]) for key, value in after.items())
     assert math.isfinite(runner.test()['acc/top1'])
+
+
+@pytest.mark.parametrize('name', ORDINARY)
+def test_there_is_a_class_for_every_label(name, tmp_path):
+    motions = load_tool('tools/data/make_toy_videos.py').MOTIONS
+    assert load(name, tmp_path).model.cls_head.num_classes == len(motions)
 
 
 def test_feature_maps_of_2d_and_3d_agree(data_root, tmp_path):

@@ -179,6 +179,13 @@ def test_pictures_of_episodes(trained, tmp_path):
     ]
 
 
+def test_options_of_the_evaluator(tmp_path):
+    tool = load_tool('tools/test.py')
+    out_file = str(tmp_path / 'elsewhere.json')
+    args = tool.parse_args([CONFIG, 'none', '--cfg-options', f'test_evaluator.out_file={out_file}'])
+    assert [metric.out_file for metric in tool.merge_args(Config.fromfile(CONFIG), args).test_evaluator] == [out_file]
+
+
 def test_bad_dump_name_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"'results\.json'"):
         load_tool('tools/test.py').main([CONFIG, 'none', '--work-dir', str(tmp_path), '--dump', 'results.json'])

@@ -20,7 +20,7 @@ model = dict(
     type='Recognizer3D',
     data_preprocessor=dict(_base_.model.data_preprocessor, format_shape='NCTHW'),
     backbone=dict(type='MLLMFeatureMap', mllm=_base_.model.backbone, num_frames=8),
-    cls_head=dict(type='I3DHead', num_classes=20, in_channels=128, average_clips='prob'),
+    cls_head=dict(type='I3DHead', num_classes=24, in_channels=128, average_clips='prob'),
 )
 
 # Ordinary classification: the classes of training and test are the same, hence the same list here.

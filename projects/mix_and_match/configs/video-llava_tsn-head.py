@@ -22,7 +22,7 @@ model = dict(
     backbone=dict(type='MLLMFeatureMap', mllm=_base_.model.backbone, num_frames=8),
     cls_head=dict(
         type='TSNHead',
-        num_classes=20,
+        num_classes=24,
         in_channels=128,
         consensus=dict(type='AvgConsensus', dim=1),
         average_clips='prob',

@@ -27,6 +27,7 @@ from mmengine.registry import init_default_scope
 import fsar_llava
 from fsar_llava.datasets import EpisodicDataset
 from fsar_llava.engine.launch import leave, process_group, set_local_rank
+from fsar_llava.engine.loops.loaded_videos import first_readable
 from fsar_llava.features import TokenManifest, TokenStore, TokenWriter
 from fsar_llava.features.deterministic_pipeline import check_deterministic
 from fsar_llava.features.extraction_job import ExtractionJob, make_jobs
@@ -93,8 +94,8 @@ def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[list[EpisodicDat
         settings = {key: value for key, value in config.dataset.items() if key not in ('type', 'num_episodes')}
         settings['dataset'] = dict(settings['dataset'], pipeline=pipeline, test_mode=True)
         datasets.append(EpisodicDataset(**settings))
-    info = datasets[0].dataset.get_data_info
-    check_deterministic(datasets[0].dataset.pipeline.transforms, lambda: dict(info(0)))
+    first, info = first_readable(datasets[0]), datasets[0].dataset.get_data_info
+    check_deterministic(datasets[0].dataset.pipeline.transforms, lambda: dict(info(first)))
     return datasets, pipeline
 
 

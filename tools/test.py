@@ -53,6 +53,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     cfg.work_dir = work_dir_of(args.config, args.work_dir, cfg)
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    # Parameters that no checkpoint fills are random, but the same each time.
+    given = {key: value for key, value in (cfg.get('randomness') or {}).items() if value is not None}
+    cfg.randomness = {'seed': 0, **given}
     # No gradients are exchanged in a test.
     cfg.model_wrapper_cfg = dict(type='EvaluationWrapper')
     if args.show or args.show_dir is not None:

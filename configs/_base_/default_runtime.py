@@ -17,6 +17,7 @@ custom_hooks = [
     dict(type='BackboneIdentityHook', strict=True),
     dict(type='ProgressBarHook'),
     dict(type='ProtocolHook'),
+    dict(type='LoadedWeightsHook'),
 ]
 
 env_cfg = dict(

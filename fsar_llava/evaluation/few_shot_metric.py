@@ -107,12 +107,15 @@ class FewShotMetric(BaseMetric):
         scores = dict(acc=mean, ci95=1.96 * std / math.sqrt(len(results)), episodes=len(results))
 
         names, counts = _confusion(results)
+        meta = self.dataset_meta or {}
         report = dict(
             scores,
+            config=meta.get('config'),
+            checkpoint=meta.get('checkpoint'),
             distinct_episodes=len({result.digest for result in results}),
             episode_hash=sha256('\n'.join(result.digest for result in results).encode()).hexdigest(),
-            list_hash=(self.dataset_meta or {}).get('list_hash'),
-            notes=list((self.dataset_meta or {}).get('notes', [])),
+            list_hash=meta.get('list_hash'),
+            notes=list(meta.get('notes', [])),
             per_class=[
                 dict(name=name, label=label, queries=int(row.sum()), acc=100 * int(row[i]) / max(int(row.sum()), 1))
                 for i, ((label, name), row) in enumerate(zip(names.items(), counts))

@@ -21,6 +21,7 @@ from mmengine.hooks import Hook
 from tests.conftest import REPOSITORY, load_tool
 
 CONFIG = str(REPOSITORY / 'configs/fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py')
+PROTONET = str(REPOSITORY / 'configs/protonet/protonet_resnet18_5way-1shot_toy-motion.py')
 SMALL = [
     *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
     *('val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False'),
@@ -111,6 +112,7 @@ def test_best_checkpoint_round_trip(trained, tmp_path):
     dump = tmp_path / 'predictions.pkl'
     result = evaluate(best(trained[0]), tmp_path, flags=('--dump', str(dump)))
     assert result['episodes'] == 9
+    assert (result['config'], result['checkpoint'], result['notes']) == (CONFIG, str(best(trained[0])), [])
     with dump.open('rb') as file:
         predictions = pickle.load(file)
     assert len(predictions) == 9
@@ -162,6 +164,17 @@ def test_mismatch_can_be_allowed(trained, tmp_path):
     assert evaluate(best(trained[0]), tmp_path, *options)['episodes'] == 9
 
 
+def test_checkpoint_of_another_model_is_refused(trained, tmp_path):
+    with pytest.raises(ValueError, match=r'best_few_shot_acc_.* lacks \d+ of the \d+ parameters of the model, such as'):
+        evaluate(best(trained[0]), tmp_path, config=PROTONET)
+
+
+def test_random_weights_are_marked_and_the_same_each_time(tmp_path):
+    first, second = (evaluate('none', tmp_path / name, config=PROTONET) for name in 'ab')
+    assert first['notes'] == ['tested without a checkpoint']
+    assert first['episode_acc'] == second['episode_acc']
+
+
 def test_training_free_model_without_a_checkpoint(tmp_path):
     config = tmp_path / 'training_free.py'
     config.write_text(
@@ -169,7 +182,8 @@ def test_training_free_model_without_a_checkpoint(tmp_path):
         "model = dict(neck=None, cls_head=dict(_delete_=True, type='PrototypeHead', "
         "matching=dict(type='CosineMatching')))\n"
     )
-    assert evaluate('none', tmp_path, config=str(config))['episodes'] == 9
+    result = evaluate('none', tmp_path, config=str(config))
+    assert (result['episodes'], result['notes']) == (9, [])
 
 
 def test_pictures_of_episodes(trained, tmp_path):

@@ -17,6 +17,8 @@ from fsar_llava.datasets.splits import SPLITS, ClassSplit
 if TYPE_CHECKING:
     from rich.table import Table
 
+USUAL_WAYS = 5
+
 
 @dataclass
 class Audit:
@@ -184,6 +186,13 @@ class Audit:
                 f'{len(self.duplicates)} groups of the same content, {leaks} of them across splits, such as '
                 f'{group["videos"]}'
             )
+        for split in SPLITS:
+            ways = sum(row['split'] == split and row['written'] >= 2 for row in self.classes())
+            if ways < USUAL_WAYS:
+                lines.append(
+                    f'{split} has {ways} classes of two videos or more, for a support and a query: configs need '
+                    f'{split}_dataloader.sampler.num_ways={ways} or less'
+                )
         if self.opened is None:
             lines.append('The videos were not opened: unreadable, short and duplicate ones are unknown')
         return lines

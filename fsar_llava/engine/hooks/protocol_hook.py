@@ -17,6 +17,7 @@ from fsar_llava.datasets.guards import (
     pretraining_note,
     selection_note,
 )
+from fsar_llava.evaluation.notes import add_note
 
 META_KEY = 'fsar_llava_protocol'
 
@@ -74,11 +75,10 @@ class ProtocolHook(Hook):
             selection_note(self.selection_classes, classes),
             pretraining_note(pretrained_on, classes),
         ]
-        notes = [remark for remark in remarks if remark]
-        for note in notes:
-            print_log(f'The result will be marked: {note}.', logger='current', level=logging.WARNING)
         evaluator = runner.test_loop.evaluator
-        evaluator.dataset_meta = dict(evaluator.dataset_meta or {}, notes=notes)
+        evaluator.dataset_meta = dict(evaluator.dataset_meta or {}, notes=[])
+        for remark in filter(None, remarks):
+            add_note(evaluator, remark)
 
     def _remember(self, train_classes: Sequence[str], selection_classes: Sequence[str]) -> None:
         self.train_classes = sorted({*self.train_classes, *train_classes})

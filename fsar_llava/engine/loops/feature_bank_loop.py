@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from fsar_llava.datasets import EpisodicDataset, EpisodicSampler
 from fsar_llava.datasets.episodic_dataset import REMEDY
+from fsar_llava.evaluation.notes import add_note
 from fsar_llava.features import FeatureBank
 from fsar_llava.features.deterministic_pipeline import check_deterministic
 from fsar_llava.models.heads import PrototypeHead
@@ -105,6 +106,8 @@ class FeatureBankLoop(BaseLoop):
             unreadable.update(errors)
             plans = self._plan(variants, unreadable)
             errors = self._encode(model, variants, bank, _no_hook)
+        if unreadable:
+            add_note(self.evaluator, f'{len(unreadable)} videos could not be loaded and were replaced')
         bank.device = bank.device or torch.device(self.bank_device or model.data_preprocessor.device)
         features = bank.gather(len(variants))
         encoded = time.perf_counter()

@@ -65,10 +65,21 @@ def video_loader(episodes: DataLoader, batches: Sequence[Sequence[int]]) -> Data
 
 
 def first_readable(dataset: EpisodicDataset) -> int:
-    """The index of a video that can be loaded; if none can, of any."""
-    videos = sorted(index for indices in dataset.class_to_indices.values() for index in indices)
-    attempts = map(Attempts(dataset).__getitem__, videos)
-    return next((index for index, _, error in attempts if error is None), videos[0])
+    """The index of a video that can be loaded.
+
+    Raises:
+        RuntimeError: If there is none.
+    """
+    errors = []
+    for index in sorted(index for indices in dataset.class_to_indices.values() for index in indices):
+        _, _, error = Attempts(dataset)[index]
+        if error is None:
+            return index
+        errors.append(error)
+    raise RuntimeError(
+        f'None of the {len(errors)} videos can be loaded. Check data_root and data_prefix of the dataset. The first '
+        f'error: {errors[0]}'
+    )
 
 
 def _collate(attempts: Sequence[tuple[int, dict | None, str | None]]) -> LoadedVideos:

@@ -229,6 +229,25 @@ class TestUnreadableVideos:
         with pytest.raises(RuntimeError, match=r"Cannot load the video .*on_error='replace'"):
             run_test(OTAM, type='FeatureBankTestLoop')
 
+    def test_the_result_says_so(self, run_test: Callable[..., dict], broken: list[Path], tmp_path: Path) -> None:
+        def write(cfg: Config) -> None:
+            self.replace(cfg)
+            cfg.test_evaluator = dict(type='FewShotMetric', out_file=str(tmp_path / 'result.json'))
+
+        run_test(OTAM, write, type='FeatureBankTestLoop', settings=[dict(name='a'), dict(num_shots=2, name='b')])
+        for name in 'ab':
+            notes = json.loads((tmp_path / f'result_{name}.json').read_text())['notes']
+            assert f'{len(broken)} videos could not be loaded and were replaced' in notes
+
+    def test_no_video_at_all(self, run_test: Callable[..., dict]) -> None:
+        def move(cfg: Config) -> None:
+            cfg.test_dataloader.dataset.dataset.data_prefix = dict(video='elsewhere')
+
+        with pytest.raises(
+            RuntimeError, match=r'None of the \d+ videos can be loaded. Check data_root and data_prefix'
+        ):
+            run_test(OTAM, move, type='FeatureBankTestLoop')
+
     def test_no_video_left(self, run_test: Callable[..., dict], broken: list[Path]) -> None:
         for path in broken[0].parent.iterdir():
             path.write_bytes(b'')

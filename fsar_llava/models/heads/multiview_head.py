@@ -7,10 +7,11 @@ from einops import rearrange
 from mmaction.registry import MODELS
 from torch import nn
 
+from fsar_llava.models.layers import cosine
 from fsar_llava.structures import EpisodeScores, VideoFeatures
 
 from .prototype_head import PrototypeHead
-from .text_merging_head import class_texts, cosine
+from .text_merging_head import class_texts
 
 
 @MODELS.register_module()

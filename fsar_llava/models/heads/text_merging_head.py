@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from fsar_llava.models.layers import masked_mean
+from fsar_llava.models.layers import cosine, masked_mean
 from fsar_llava.structures import EpisodeScores, VideoFeatures
 
 from .prototype_head import PrototypeHead
@@ -108,8 +107,3 @@ def class_texts(support: VideoFeatures) -> Tensor:
     """The text of each class ``[B, N, D]``: the mean of the valid text tokens of its shots."""
     tokens = rearrange(support.textual, 'b n k l d -> b n (k l) d')
     return masked_mean(tokens, rearrange(support.textual_mask, 'b n k l -> b n (k l)'), dim=2)
-
-
-def cosine(videos: Tensor, texts: Tensor) -> Tensor:
-    """``[B, M, D]`` and ``[B, N, D]`` to ``[B, M, N]``."""
-    return F.normalize(videos, dim=-1) @ F.normalize(texts, dim=-1).mT

@@ -124,9 +124,19 @@ class PrototypeHead(BaseHead):
         return self.episode_scores(support, query).logits
 
     def episode_scores(self, support: VideoFeatures, query: VideoFeatures) -> EpisodeScores:
-        """As :meth:`score`, with the logits of the single modalities where the matching tells them apart."""
+        """As :meth:`score`, with the logits of the single modalities where the matching tells them apart.
+
+        Raises:
+            ValueError: If the modulation conditions the supports on the query, and there is a prototype.
+        """
         if self.modulation is not None:
             support, query = self.modulation(support, query)
+        if self.prototype is not None and support.visual.ndim == 6:
+            raise ValueError(
+                f'PrototypeHead: {type(self.modulation).__name__} conditions the supports on the query, '
+                f'[B, Q, N, K, T, D] = {list(support.visual.shape)}, but {type(self.prototype).__name__} takes '
+                '[B, N, K, T, D]. Leave prototype out: the matching then averages the distances to the shots.'
+            )
         if self.prototype is None:
             distances = self._distances(query, support)
         elif hasattr(self.prototype, 'map_queries'):  # query-conditioned prototypes, a few queries at a time

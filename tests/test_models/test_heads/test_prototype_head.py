@@ -107,6 +107,17 @@ def test_modalities_can_be_supervised_one_by_one():
     assert {name for name in losses if 'loss' in name} == {'loss_q2s', 'loss_q2s_textual'}
 
 
+@pytest.mark.parametrize('prototype', [UNIMODAL[0]['prototype'], MULTIMODAL['prototype']])
+def test_supports_that_a_modulation_conditions_on_the_query_take_no_prototype(prototype):
+    modulation = dict(type='HybridRelation', channels=8, num_heads=2)
+    head = build(dict(UNIMODAL[3], modulation=modulation, prototype=prototype))
+    message = (
+        rf'HybridRelation conditions .*= \[1, 6, 3, 2, 4, 8\], but {prototype["type"]} takes .* Leave prototype out'
+    )
+    with pytest.raises(ValueError, match=message):
+        predict(head, episode_samples(3, 2, 2), random_features(12))
+
+
 def test_stock_features_with_any_number_of_segments():
     head, samples = build(UNIMODAL[2]), episode_samples(2, 1, 1)
     for segments in (1, 3):

@@ -23,7 +23,7 @@ class PrototypeHead(BaseHead):
         matching: The metric: ``matching(query, prototypes) -> distance [B, Q, N]``.
         prototype: How supports become prototypes: ``prototype(support, query) -> VideoFeatures``. None keeps every shot
             apart; the matching then averages the distances to the shots of a class.
-        losses: One or more losses over :class:`EpisodeScores`; their values are added. None is
+        losses: One or more losses over :class:`EpisodeScores`; their values are added, also under one name. None is
             ``dict(type='FewShotCrossEntropy')``.
         temperature: ``logits = -distance / temperature``.
         modulation: What changes the features of both sides before prototypes are made, such as attention to class texts
@@ -73,7 +73,8 @@ class PrototypeHead(BaseHead):
         scores, batch = self._scores(feats, data_samples)
         losses: dict[str, Tensor] = {}
         for loss in self.losses:
-            losses.update(loss(scores, batch))
+            for name, value in loss(scores, batch).items():
+                losses[name] = losses.get(name, 0) + value
         hits = scores.logits.argmax(-1) == batch.labels()
         losses['acc'] = 100 * hits.float().mean()
         return losses

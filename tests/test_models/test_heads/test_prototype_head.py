@@ -118,6 +118,15 @@ def test_supports_that_a_modulation_conditions_on_the_query_take_no_prototype(pr
         predict(head, episode_samples(3, 2, 2), random_features(12))
 
 
+def test_losses_of_one_name_are_added():
+    loss = dict(type='FewShotCrossEntropy')
+    single, both = (
+        build(dict(UNIMODAL[3], losses=losses)).loss(random_features(12), episode_samples(3, 2, 2))
+        for losses in (loss, [loss, dict(loss, loss_weight=2.0)])
+    )
+    torch.testing.assert_close(both['loss_q2s'], 3 * single['loss_q2s'])
+
+
 def test_stock_features_with_any_number_of_segments():
     head, samples = build(UNIMODAL[2]), episode_samples(2, 1, 1)
     for segments in (1, 3):

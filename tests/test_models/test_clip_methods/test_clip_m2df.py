@@ -216,6 +216,15 @@ def test_cosines_of_text_parts_are_float32_under_autocast():
     assert {part.dtype for part in parts.values()} == {torch.float32}
 
 
+def test_init_cfg_of_a_view_is_applied():
+    init_cfg = dict(type='Constant', layer='Linear', val=7.0)
+    context = dict(type='LocalTemporalContext', channels=D)
+    view = dict(type='MultimodalFusionEncoder', context=context, channels=D, num_heads=2, init_cfg=init_cfg)
+    model = head(local_view=view)
+    model.init_weights()
+    assert (model.views['local'].layer.query.weight == 7).all()
+
+
 def test_head_needs_text_and_views():
     with pytest.raises(ValueError, match='needs the class texts'):
         head().episode_scores(*episode_features(text=False))

@@ -67,6 +67,8 @@ class TextMergingHead(PrototypeHead):
             raise ValueError(
                 f"TextMergingHead: merge_temperature must be a number or 'frames', not {merge_temperature!r}."
             )
+        if isinstance(merge_temperature, (int, float)) and merge_temperature <= 0:
+            raise ValueError(f'TextMergingHead: merge_temperature must be positive, but is {merge_temperature}.')
         self.text_scale = text_scale
         self.text_weight = text_weight
         self.merge = merge

@@ -154,6 +154,8 @@ def test_missing_text_is_named():
         dict(text_weight=1.5),
         dict(merge_temperature=2.0),
         dict(merge='product', merge_temperature='T'),
+        dict(merge='product', merge_temperature=0),
+        dict(merge='product', merge_temperature=-2.0),
     ],
 )
 def test_bad_arguments(arguments):

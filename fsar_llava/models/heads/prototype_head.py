@@ -20,7 +20,8 @@ class PrototypeHead(BaseHead):
     frame (see :func:`as_video_features`), for any number of ways, shots and queries.
 
     Args:
-        matching: The metric: ``matching(query, prototypes) -> distance [B, Q, N]``.
+        matching: The metric: ``matching(query, prototypes) -> distance [B, Q, N]`` of tensors, any module. One that
+            sets ``multimodal`` takes :class:`VideoFeatures` and has the methods of :class:`MultimodalMatching`.
         prototype: How supports become prototypes: ``prototype(support, query) -> VideoFeatures``. None keeps every shot
             apart; the matching then averages the distances to the shots of a class.
         losses: One or more losses over :class:`EpisodeScores`; their values are added, also under one name. None is
@@ -53,6 +54,11 @@ class PrototypeHead(BaseHead):
         losses = [losses] if isinstance(losses, dict) else losses
         self.losses = nn.ModuleList(MODELS.build(loss) for loss in losses)
         self.temperature = temperature
+
+    @property
+    def multimodal(self) -> bool:
+        """Whether the metric takes :class:`VideoFeatures` instead of tensors."""
+        return getattr(self.matching, 'multimodal', False)
 
     def forward(
         self, feats: VideoFeatures | Tensor, data_samples: Sequence[ActionDataSample], **kwargs: object
@@ -145,13 +151,13 @@ class PrototypeHead(BaseHead):
         else:
             distances = self._distances(query, self.prototype(support, query))
         parts = {name: -distance / self.temperature for name, distance in distances.items()}
-        if not self.matching.multimodal:
+        if not self.multimodal:
             return EpisodeScores(parts['visual'])
         return EpisodeScores(-self.matching.fuse(distances) / self.temperature, parts)
 
     def _distances(self, query: VideoFeatures, prototypes: VideoFeatures) -> dict[str, Tensor]:
         """Distances ``[B, Q, N]`` by modality."""
-        if self.matching.multimodal:
+        if self.multimodal:
             return self.matching.distances(query, prototypes)
         return {'visual': self.matching(query.visual, prototypes.visual)}
 

@@ -54,16 +54,13 @@ class CLIPBackbone(BaseModule):
             self.visual = CLIPVisionModelWithProjection.from_pretrained(model, dtype=torch.float32)
         else:
             self.visual = CLIPVisionModelWithProjection(vision_config(architecture))
+        self.visual.is_init = True  # for mmengine: transformers' own init_weights must not run again
         self.text_encoder = CLIPTextEncoder(model, architecture=architecture) if text else None
         self.channels = self.visual.config.projection_dim
         self.frozen = frozen
         self.visual.requires_grad_(not frozen)
         if with_cp and not frozen:
             self.visual.gradient_checkpointing_enable(dict(use_reentrant=False))
-
-    def init_weights(self) -> None:
-        """Do nothing: transformers has set the weights, and its own ``init_weights`` must not run again."""
-        self._is_init = True
 
     def train(self, mode: bool = True) -> CLIPBackbone:
         """As for every module; a frozen encoder stays in evaluation mode."""

@@ -104,6 +104,6 @@ def _load(model: str | None, sizes: str | None) -> tuple[PreTrainedTokenizerBase
     else:
         tokenizer = character_tokenizer()
         with torch.random.fork_rng(devices=[]), torch.device('cpu'):
-            torch.manual_seed(SEED)
+            torch.default_generator.manual_seed(SEED)  # torch.manual_seed would seed the GPUs too
             encoder = CLIPTextModelWithProjection(text_config(dict(text=json.loads(sizes)), tokenizer))
     return tokenizer, encoder.eval().requires_grad_(False)

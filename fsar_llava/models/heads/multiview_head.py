@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from einops import rearrange
 from mmaction.registry import MODELS
-from torch import nn
+from mmengine.model import ModuleDict
 
+from fsar_llava.models.layers import cosine
 from fsar_llava.structures import EpisodeScores, VideoFeatures
 
 from .prototype_head import PrototypeHead
-from .text_merging_head import class_texts, cosine
+from .text_merging_head import class_texts
 
 
 @MODELS.register_module()
@@ -44,7 +45,7 @@ class MultiviewHead(PrototypeHead):
     ) -> None:
         super().__init__(matching, prototype, **kwargs)
         views = {'local': local_view, 'global': global_view}
-        self.views = nn.ModuleDict({name: MODELS.build(view) for name, view in views.items() if view is not None})
+        self.views = ModuleDict({name: MODELS.build(view) for name, view in views.items() if view is not None})
         if not self.views:
             raise ValueError('MultiviewHead needs local_view or global_view, but has neither.')
         self.selector = MODELS.build(selector)

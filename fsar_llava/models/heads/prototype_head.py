@@ -20,10 +20,11 @@ class PrototypeHead(BaseHead):
     frame (see :func:`as_video_features`), for any number of ways, shots and queries.
 
     Args:
-        matching: The metric: ``matching(query, prototypes) -> distance [B, Q, N]``.
+        matching: The metric: ``matching(query, prototypes) -> distance [B, Q, N]`` of tensors, any module. One that
+            sets ``multimodal`` takes :class:`VideoFeatures` and has the methods of :class:`MultimodalMatching`.
         prototype: How supports become prototypes: ``prototype(support, query) -> VideoFeatures``. None keeps every shot
             apart; the matching then averages the distances to the shots of a class.
-        losses: One or more losses over :class:`EpisodeScores`; their values are added. None is
+        losses: One or more losses over :class:`EpisodeScores`; their values are added, also under one name. None is
             ``dict(type='FewShotCrossEntropy')``.
         temperature: ``logits = -distance / temperature``.
         modulation: What changes the features of both sides before prototypes are made, such as attention to class texts
@@ -54,6 +55,11 @@ class PrototypeHead(BaseHead):
         self.losses = nn.ModuleList(MODELS.build(loss) for loss in losses)
         self.temperature = temperature
 
+    @property
+    def multimodal(self) -> bool:
+        """Whether the metric takes :class:`VideoFeatures` instead of tensors."""
+        return getattr(self.matching, 'multimodal', False)
+
     def forward(
         self, feats: VideoFeatures | Tensor, data_samples: Sequence[ActionDataSample], **kwargs: object
     ) -> Tensor:
@@ -73,7 +79,8 @@ class PrototypeHead(BaseHead):
         scores, batch = self._scores(feats, data_samples)
         losses: dict[str, Tensor] = {}
         for loss in self.losses:
-            losses.update(loss(scores, batch))
+            for name, value in loss(scores, batch).items():
+                losses[name] = losses.get(name, 0) + value
         hits = scores.logits.argmax(-1) == batch.labels()
         losses['acc'] = 100 * hits.float().mean()
         return losses
@@ -124,9 +131,19 @@ class PrototypeHead(BaseHead):
         return self.episode_scores(support, query).logits
 
     def episode_scores(self, support: VideoFeatures, query: VideoFeatures) -> EpisodeScores:
-        """As :meth:`score`, with the logits of the single modalities where the matching tells them apart."""
+        """As :meth:`score`, with the logits of the single modalities where the matching tells them apart.
+
+        Raises:
+            ValueError: If the modulation conditions the supports on the query, and there is a prototype.
+        """
         if self.modulation is not None:
             support, query = self.modulation(support, query)
+        if self.prototype is not None and support.visual.ndim == 6:
+            raise ValueError(
+                f'PrototypeHead: {type(self.modulation).__name__} conditions the supports on the query, '
+                f'[B, Q, N, K, T, D] = {list(support.visual.shape)}, but {type(self.prototype).__name__} takes '
+                '[B, N, K, T, D]. Leave prototype out: the matching then averages the distances to the shots.'
+            )
         if self.prototype is None:
             distances = self._distances(query, support)
         elif hasattr(self.prototype, 'map_queries'):  # query-conditioned prototypes, a few queries at a time
@@ -134,13 +151,13 @@ class PrototypeHead(BaseHead):
         else:
             distances = self._distances(query, self.prototype(support, query))
         parts = {name: -distance / self.temperature for name, distance in distances.items()}
-        if not self.matching.multimodal:
+        if not self.multimodal:
             return EpisodeScores(parts['visual'])
         return EpisodeScores(-self.matching.fuse(distances) / self.temperature, parts)
 
     def _distances(self, query: VideoFeatures, prototypes: VideoFeatures) -> dict[str, Tensor]:
         """Distances ``[B, Q, N]`` by modality."""
-        if self.matching.multimodal:
+        if self.multimodal:
             return self.matching.distances(query, prototypes)
         return {'visual': self.matching(query.visual, prototypes.visual)}
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from fsar_llava.models.layers import masked_mean
+from fsar_llava.models.layers import cosine, masked_mean
 from fsar_llava.structures import EpisodeScores, VideoFeatures
 
 from .prototype_head import PrototypeHead
@@ -68,6 +67,8 @@ class TextMergingHead(PrototypeHead):
             raise ValueError(
                 f"TextMergingHead: merge_temperature must be a number or 'frames', not {merge_temperature!r}."
             )
+        if isinstance(merge_temperature, (int, float)) and merge_temperature <= 0:
+            raise ValueError(f'TextMergingHead: merge_temperature must be positive, but is {merge_temperature}.')
         self.text_scale = text_scale
         self.text_weight = text_weight
         self.merge = merge
@@ -108,8 +109,3 @@ def class_texts(support: VideoFeatures) -> Tensor:
     """The text of each class ``[B, N, D]``: the mean of the valid text tokens of its shots."""
     tokens = rearrange(support.textual, 'b n k l d -> b n (k l) d')
     return masked_mean(tokens, rearrange(support.textual_mask, 'b n k l -> b n (k l)'), dim=2)
-
-
-def cosine(videos: Tensor, texts: Tensor) -> Tensor:
-    """``[B, M, D]`` and ``[B, N, D]`` to ``[B, M, N]``."""
-    return F.normalize(videos, dim=-1) @ F.normalize(texts, dim=-1).mT

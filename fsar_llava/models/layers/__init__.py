@@ -1,5 +1,6 @@
 """Building blocks that necks, prototypes and matching metrics share."""
 
+from .cosine import cosine
 from .down_sampling import DownSampling
 from .feed_forward import FeedForward
 from .free_memory import free_memory
@@ -17,6 +18,7 @@ __all__ = [
     'TemporalPosition',
     'attention_read',
     'attention_scores',
+    'cosine',
     'fill_padding',
     'free_memory',
     'masked_mean',

@@ -29,6 +29,10 @@ class FewShotCrossEntropy(nn.Module):
         super().__init__()
         if reduction not in ('mean', 'sum'):
             raise ValueError(f"FewShotCrossEntropy: reduction must be 'mean' or 'sum', but is {reduction!r}.")
+        if isinstance(parts, str):
+            raise ValueError(
+                f'FewShotCrossEntropy: parts must be a list of names, but is {parts!r}. Write [{parts!r}].'
+            )
         self.parts = None if parts is None else tuple(parts)
         self.reduction = reduction
         self.loss_weight = loss_weight

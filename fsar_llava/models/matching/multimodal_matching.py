@@ -53,8 +53,9 @@ class MultimodalMatching(nn.Module):
             if value <= 0:
                 raise ValueError(f'MultimodalMatching: {name} must be positive, but is {value}.')
         self.matching = MODELS.build(matching or dict(type='BiMHM', reduction='mean'))
-        if self.matching.multimodal or (fusion == 'union' and self.matching.ordered):
-            what = 'takes both modalities itself' if self.matching.multimodal else 'depends on the order of tokens'
+        multimodal, ordered = (getattr(self.matching, name, False) for name in ('multimodal', 'ordered'))
+        if multimodal or (fusion == 'union' and ordered):
+            what = 'takes both modalities itself' if multimodal else 'depends on the order of tokens'
             raise ValueError(
                 f'MultimodalMatching: {type(self.matching).__name__} {what}, which fusion={fusion!r} cannot use. '
                 "Choose a metric of single modalities, such as dict(type='BiMHM', reduction='mean')."

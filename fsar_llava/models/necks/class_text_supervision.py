@@ -13,6 +13,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from fsar_llava.models.layers import cosine
 from fsar_llava.structures import VideoFeatures
 
 
@@ -95,10 +96,10 @@ class ClassTextSupervision(BaseModule):
     def logits(self, visual: Tensor) -> Tensor:
         """``[V, T, D]`` to ``[V, C]`` for C classes."""
         texts = self.text_encoder([self.template.format(class_name=name) for name in self.classes])
-        texts = F.normalize(texts.to(visual), dim=-1)
+        texts = texts.to(visual.device)
         if self.top_frames is None:
-            return self.scale * (F.normalize(visual.mean(1), dim=-1) @ texts.T)
-        similarity = F.normalize(visual, dim=-1) @ texts.T
+            return self.scale * cosine(visual.mean(1), texts)
+        similarity = cosine(visual, texts)
         nearest = similarity.topk(min(self.top_frames, similarity.shape[1]), dim=1).values
         return self.scale * nearest.mean(1)
 

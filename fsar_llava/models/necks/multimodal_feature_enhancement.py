@@ -29,9 +29,10 @@ class MultimodalFeatureEnhancement(BaseModule):
 
     Every block starts as the identity, so that the module starts as :class:`LinearProjection`.
 
-    Each attention can be switched off for ablations; a part that is off has no parameters. Without text,
-    ``visual_lead`` and the textual half are passed over: switch them off then, for DDP refuses parameters that get no
-    gradient.
+    Each attention can be switched off for ablations; a part that is off has no parameters. DDP refuses parameters that
+    get no gradient: switch off ``visual_lead`` and ``textual`` without text, ``textual`` for the ``'visual'`` fusion of
+    :class:`MultimodalMatching`, ``visual`` for its ``'textual'`` fusion. See also ``modalities`` of
+    :class:`CompositeTaskOrientedPrototype`.
 
     Args:
         in_channels: Width of the backbone's tokens.
@@ -43,6 +44,8 @@ class MultimodalFeatureEnhancement(BaseModule):
         temporal: Whether patches attend to those of their place in other frames.
         visual_lead: Whether frames attend to text.
         textual_lead: Whether text attends to frames.
+        visual: Whether the visual half exists behind X, attention and FFN. Without it ``F_v = X``, for a matching that
+            compares textual features alone.
         textual: Whether the textual half exists, attention and FFN. Without it ``F_t = T_t``, for a matching that
             compares visual features alone.
         init_cfg: As for every mmengine module.
@@ -60,6 +63,7 @@ class MultimodalFeatureEnhancement(BaseModule):
         temporal: bool = True,
         visual_lead: bool = True,
         textual_lead: bool = True,
+        visual: bool = True,
         textual: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
@@ -72,8 +76,8 @@ class MultimodalFeatureEnhancement(BaseModule):
         self.spatial = attention(spatial, cross=False)
         self.temporal = attention(temporal, cross=False)
         self.position = TemporalPosition(num_frames, channels) if temporal else None
-        self.visual_lead = attention(visual_lead, cross=True)
-        self.visual_ffn = FeedForward(channels, ffn_ratio)
+        self.visual_lead = attention(visual and visual_lead, cross=True)
+        self.visual_ffn = FeedForward(channels, ffn_ratio) if visual else None
         self.textual_lead = attention(textual and textual_lead, cross=True)
         self.textual_ffn = FeedForward(channels, ffn_ratio) if textual else None
 
@@ -110,7 +114,7 @@ class MultimodalFeatureEnhancement(BaseModule):
         """X to F_v, ``[V, T, D]``."""
         if self.visual_lead is not None and tokens.textual is not None:
             visual = self.visual_lead(visual, tokens.textual, mask=tokens.textual_mask)
-        return self.visual_ffn(visual)
+        return visual if self.visual_ffn is None else self.visual_ffn(visual)
 
     def _lead_textual(self, visual: Tensor, tokens: VideoFeatures) -> Tensor:
         """T_t to F_t, ``[V, L, D]``."""

@@ -34,7 +34,7 @@ def map_queries(
         chunk_size: Number of queries at a time, whole episodes if several of them fit.
     """
     num_episodes, num_queries = query.visual.shape[:2]
-    episodes = _even_size(num_episodes, max(1, chunk_size // num_queries))
+    episodes = _even_size(num_episodes, max(1, chunk_size // max(1, num_queries)))
     queries = _even_size(num_queries, chunk_size)
     if torch.is_grad_enabled() and (episodes < num_episodes or queries < num_queries):
         inner = function
@@ -43,9 +43,9 @@ def map_queries(
             return checkpoint(inner, classes, query, use_reentrant=False)
 
     rows = []
-    for episode in range(0, num_episodes, episodes):
+    for episode in range(0, max(1, num_episodes), episodes):
         part = slice(episode, episode + episodes)
-        chunks = [_columns(query[part], begin, begin + queries) for begin in range(0, num_queries, queries)]
+        chunks = [_columns(query[part], begin, begin + queries) for begin in range(0, max(1, num_queries), queries)]
         rows.append(_join([function(classes[part], chunk) for chunk in chunks], dim=1))
     return _join(rows, dim=0)
 

@@ -43,8 +43,9 @@ class CompositeTaskOrientedPrototype(BaseModule):
         P~_c  = P_c + (P_loc - P_c) + broadcast (g'_c - g_c)                            [B, Q, N, M, D]
 
     Episodes and queries do not see each other.
-    A part or modality that is left out has no parameters; without text the textual ones get no gradient, so that DDP
-    needs ``modalities=['visual']``.
+    A part or modality that is left out has no parameters. DDP refuses parameters that get no gradient: it needs
+    ``modalities=['visual']`` without text and for the ``'visual'`` fusion of :class:`MultimodalMatching`, and
+    ``['textual']`` for its ``'textual'`` fusion. See also the switches of :class:`MultimodalFeatureEnhancement`.
 
     Args:
         channels: D.

@@ -41,7 +41,7 @@ def paired_attention(
     own_total = rearrange(own_score.logsumexp(-2), 'b n h m -> b h 1 (n m)')
 
     score = rearrange(key, 'b q h s d -> b h (q s) d') @ rearrange(asking, 'b n h m d -> b h d (n m)')
-    score = _hide(score.unflatten(2, (num_queries, -1)), other_mask, 'b q s -> b 1 q s 1')
+    score = _hide(score.unflatten(2, (num_queries, key.shape[3])), other_mask, 'b q s -> b 1 q s 1')
     highest = score.detach().amax(-2)
     weight = (score - highest[..., None, :]).exp()
     total = weight.sum(-2)

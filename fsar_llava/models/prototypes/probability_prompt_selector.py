@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from einops import einsum
+from einops import einsum, rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
+
+from fsar_llava.models.layers import cosine
 
 SELECTIONS = ('sample', 'argmax', 'expectation')
 
@@ -65,12 +67,14 @@ class ProbabilityPromptSelector(BaseModule):
         selection = self.selection if self.training else self.test_selection
         if selection != 'expectation':
             chosen = weights.argmax(-1) if selection == 'argmax' else self._draw(weights)
-            weights = F.one_hot(chosen, texts.shape[1]).to(texts.dtype)
-        return einsum(weights, texts, 'b q n, b n d -> b q d')
+            weights = F.one_hot(chosen, texts.shape[1])
+        with torch.autocast(texts.device.type, enabled=False):  # a chosen text comes out as it is
+            return einsum(weights.to(texts.dtype), texts, 'b q n, b n d -> b q d')
 
     def probabilities(self, query: Tensor, texts: Tensor) -> Tensor:
         """``pi``, ``[B, Q, N]``."""
-        cosines = einsum(F.normalize(query, dim=-1), F.normalize(texts, dim=-1), 'b q t d, b n d -> b q n t')
+        cosines = cosine(rearrange(query, 'b q t d -> b (q t) d'), texts)
+        cosines = rearrange(cosines, 'b (q t) n -> b q n t', t=query.shape[2])
         nearest = cosines.topk(min(self.top_frames, cosines.shape[-1]), dim=-1).values
         return (self.scale * nearest.mean(-1)).softmax(-1)
 

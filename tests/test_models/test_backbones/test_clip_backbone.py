@@ -85,10 +85,21 @@ def test_text_encoder_is_not_in_the_module_tree(backbone):
     assert all(name.startswith('visual.') for name, _ in backbone.named_parameters())
 
 
-def test_init_weights_keeps_what_is_there(backbone):
+def test_init_weights_keeps_what_is_there(backbone, monkeypatch):
+    monkeypatch.setattr(backbone.visual, 'init_weights', pytest.fail)
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     backbone.init_weights()
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize('kind', ['CLIPBackbone', 'MAFSARBackbone'])
+def test_init_cfg_loads_weights(kind, tmp_path):
+    config, path = dict(type=kind, architecture='tiny'), tmp_path / 'weights.pth'
+    saved = MODELS.build(config).state_dict()
+    torch.save(dict(state_dict=saved), path)
+    loaded = MODELS.build(dict(config, init_cfg=dict(type='Pretrained', checkpoint=str(path))))
+    loaded.init_weights()
+    assert all(torch.equal(value, saved[name]) for name, value in loaded.state_dict().items())
 
 
 def test_recomputing_activations_gives_the_same_gradients():

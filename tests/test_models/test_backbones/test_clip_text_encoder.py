@@ -48,6 +48,14 @@ def test_embedding_of_a_text_does_not_depend_on_the_others_nor_on_the_global_see
     assert not torch.allclose(first[0], first[1])
 
 
+def test_random_weights_leave_the_generators_of_gpus_alone(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, 'manual_seed_all', seeds.append)
+    clip_text_encoder._load.cache_clear()
+    CLIPTextEncoder(architecture='tiny')(['run'])
+    assert not seeds
+
+
 def test_embeddings_are_plain_cpu_tensors_under_autocast():
     encoder = CLIPTextEncoder(architecture='tiny')
     with torch.inference_mode(), torch.autocast('cpu', dtype=torch.bfloat16):

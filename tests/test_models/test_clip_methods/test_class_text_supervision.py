@@ -31,6 +31,18 @@ def test_class_text_logits_equal_plain_loops(top):
             assert float(found[v, c]) == pytest.approx(3 * expected, rel=1e-5)
 
 
+@pytest.mark.parametrize('top', [None, 2])
+def test_autocast_changes_nothing(top):
+    encoder = dict(type='CLIPTextEncoder', architecture='tiny')
+    neck = MODELS.build(
+        dict(type='ClassTextSupervision', text_encoder=encoder, classes=['run', 'jump'], top_frames=top)
+    )
+    visual = torch.randn(4, T, 32)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = neck.logits(visual)
+    assert torch.equal(found, neck.logits(visual))
+
+
 def test_class_text_supervision_is_for_training_only(tmp_path):
     from tests.factories import episode_samples
 

@@ -78,6 +78,17 @@ def test_samples_follow_the_probabilities():
     torch.testing.assert_close(counts, probabilities, atol=0.03, rtol=0)
 
 
+@pytest.mark.parametrize('selection', ['sample', 'argmax', 'expectation'])
+def test_autocast_changes_no_prompt(selection):
+    support, query = (side.float() for side in episode_features())
+    texts = support.textual[:, :, 0, 0]
+    selector = ProbabilityPromptSelector(test_selection=selection).eval()
+    with torch.autocast('cpu', torch.bfloat16):
+        found, probabilities = selector(query.visual, texts), selector.probabilities(query.visual, texts)
+    assert torch.equal(found, selector(query.visual, texts))
+    assert torch.equal(probabilities, selector.probabilities(query.visual, texts))
+
+
 def test_unknown_selection():
     with pytest.raises(ValueError, match=r"test_selection must be one of .* 'best'"):
         ProbabilityPromptSelector(test_selection='best')
@@ -196,6 +207,22 @@ def test_head_equals_plain_loops():
                     cosine(fused[0], shots[0]), rel=1e-6
                 )
         np.testing.assert_allclose(array(scores.logits[b, q]), total, rtol=1e-5)
+
+
+def test_cosines_of_text_parts_are_float32_under_autocast():
+    model = head().float().eval()
+    with torch.autocast('cpu', torch.bfloat16):
+        parts = model.episode_scores(*(side.float() for side in episode_features())).parts
+    assert {part.dtype for part in parts.values()} == {torch.float32}
+
+
+def test_init_cfg_of_a_view_is_applied():
+    init_cfg = dict(type='Constant', layer='Linear', val=7.0)
+    context = dict(type='LocalTemporalContext', channels=D)
+    view = dict(type='MultimodalFusionEncoder', context=context, channels=D, num_heads=2, init_cfg=init_cfg)
+    model = head(local_view=view)
+    model.init_weights()
+    assert (model.views['local'].layer.query.weight == 7).all()
 
 
 def test_head_needs_text_and_views():

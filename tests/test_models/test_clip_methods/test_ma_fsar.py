@@ -81,6 +81,15 @@ def test_scores_equal_plain_loops():
                 np.testing.assert_allclose(array(scores.parts['support_text'][b, n * K + k]), expected, rtol=1e-6)
 
 
+def test_autocast_changes_no_similarity_to_texts():
+    model, sides = TextMergingHead(dict(type='OTAM')), [side.float() for side in episode_features()]
+    with torch.autocast('cpu', torch.bfloat16):
+        found = model.episode_scores(*sides)
+    expected = model.episode_scores(*sides)
+    assert torch.equal(found.logits, expected.logits)
+    assert all(torch.equal(found.parts[name], part) for name, part in expected.parts.items())
+
+
 @pytest.mark.parametrize('temperature', [None, 3.0, 'frames'])
 def test_product_of_probabilities(temperature):
     model = head(merge='product', text_weight=0.9, temperature=0.5, text_scale=2.0, merge_temperature=temperature)
@@ -145,6 +154,8 @@ def test_missing_text_is_named():
         dict(text_weight=1.5),
         dict(merge_temperature=2.0),
         dict(merge='product', merge_temperature='T'),
+        dict(merge='product', merge_temperature=0),
+        dict(merge='product', merge_temperature=-2.0),
     ],
 )
 def test_bad_arguments(arguments):

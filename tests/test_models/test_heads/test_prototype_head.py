@@ -107,6 +107,45 @@ def test_modalities_can_be_supervised_one_by_one():
     assert {name for name in losses if 'loss' in name} == {'loss_q2s', 'loss_q2s_textual'}
 
 
+@pytest.mark.parametrize('prototype', [UNIMODAL[0]['prototype'], MULTIMODAL['prototype']])
+def test_supports_that_a_modulation_conditions_on_the_query_take_no_prototype(prototype):
+    modulation = dict(type='HybridRelation', channels=8, num_heads=2)
+    head = build(dict(UNIMODAL[3], modulation=modulation, prototype=prototype))
+    message = (
+        rf'HybridRelation conditions .*= \[1, 6, 3, 2, 4, 8\], but {prototype["type"]} takes .* Leave prototype out'
+    )
+    with pytest.raises(ValueError, match=message):
+        predict(head, episode_samples(3, 2, 2), random_features(12))
+
+
+def test_losses_of_one_name_are_added():
+    loss = dict(type='FewShotCrossEntropy')
+    single, both = (
+        build(dict(UNIMODAL[3], losses=losses)).loss(random_features(12), episode_samples(3, 2, 2))
+        for losses in (loss, [loss, dict(loss, loss_weight=2.0)])
+    )
+    torch.testing.assert_close(both['loss_q2s'], 3 * single['loss_q2s'])
+
+
+class FrameMeans(torch.nn.Module):
+    """A metric of the user's own, that knows of no base class."""
+
+    def forward(self, query, support, query_mask=None, support_mask=None):
+        return torch.cdist(query.mean(-2), support.mean((-2, -3)))
+
+
+@pytest.mark.parametrize('fusion', [None, 'mean', 'union'])
+def test_any_module_that_gives_distances_is_a_metric(fusion):
+    metric, features = dict(type=FrameMeans), random_features(12)
+    head = build(dict(matching=dict(type='MultimodalMatching', matching=metric, fusion=fusion) if fusion else metric))
+    batch = EpisodeBatch.from_samples(episode_samples(3, 2, 2))
+    support, query = features[batch.support_index], features[batch.query_index]
+    visual, textual = (FrameMeans()(getattr(query, name), getattr(support, name)) for name in ('visual', 'textual'))
+    tokens = [torch.cat((side.visual, side.textual), -2) for side in (query, support)]
+    expected = {None: visual, 'mean': (visual + textual) / 2, 'union': FrameMeans()(*tokens)}[fusion]
+    torch.testing.assert_close(head.score(support, query), -expected)
+
+
 def test_stock_features_with_any_number_of_segments():
     head, samples = build(UNIMODAL[2]), episode_samples(2, 1, 1)
     for segments in (1, 3):

@@ -47,6 +47,11 @@ def test_missing_part_is_named(batch):
         FewShotCrossEntropy(parts=('textual',))(EpisodeScores(torch.zeros(2, 6, 3)), batch)
 
 
+def test_parts_without_a_list_are_refused():
+    with pytest.raises(ValueError, match=r"list of names, but is 'textual'. Write \['textual'\]"):
+        FewShotCrossEntropy(parts='textual')
+
+
 def test_unknown_reduction_is_refused():
     with pytest.raises(ValueError, match="'max'"):
         FewShotCrossEntropy(reduction='max')

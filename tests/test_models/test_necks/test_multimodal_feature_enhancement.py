@@ -27,6 +27,7 @@ PARTS = {
     'temporal': {'temporal', 'position'},
     'visual_lead': {'visual_lead'},
     'textual_lead': {'textual_lead'},
+    'visual': {'visual_lead', 'visual_ffn'},
     'textual': {'textual_lead', 'textual_ffn'},
 }
 FEATS = features((2,), (3, 4), [4, 2], width=6)
@@ -56,7 +57,8 @@ def oracle(neck, feats: VideoFeatures, video: int) -> tuple[np.ndarray, np.ndarr
     text = down(neck.down_sampling, feats.textual[video])
     if neck.visual_lead is not None:
         visual = attention(neck.visual_lead, frames, text, valid)
-    visual = np.array([feed_forward(neck.visual_ffn, token) for token in visual])
+    if neck.visual_ffn is not None:
+        visual = np.array([feed_forward(neck.visual_ffn, token) for token in visual])
     textual = text
     if neck.textual_lead is not None:
         textual = attention(neck.textual_lead, text, frames)
@@ -77,8 +79,9 @@ def test_equals_plain_loops_with_any_attention_switched_off(enabled):
         torch.testing.assert_close(result.textual[video], torch.tensor(textual))
 
 
-def test_equals_plain_loops_without_the_textual_half():
-    neck = perturb(make(textual=False))
+@pytest.mark.parametrize('half', ['visual', 'textual'])
+def test_equals_plain_loops_without_a_half(half):
+    neck = perturb(make(**{half: False}))
     result, _ = neck(FEATS)
     for video in range(2):
         visual, textual = oracle(neck, FEATS, video)

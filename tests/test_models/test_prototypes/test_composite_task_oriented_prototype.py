@@ -183,6 +183,15 @@ def test_functions_of_prototypes_never_see_more_than_a_chunk(chunk_size, calls, 
     assert result['distance'].shape == (B, Q, N)
 
 
+@pytest.mark.parametrize('sizes', [(0, Q), (B, 0), (0, 0)])
+def test_no_episodes_and_no_queries(sizes):
+    support, query = SUPPORT[: sizes[0]], QUERY[: sizes[0]].map(lambda tensor: tensor[:, : sizes[1]])
+    result = make().double()(support, query)
+    assert result.visual.shape == (*sizes, N, 1, 3, 8)
+    assert result.textual.shape == (*sizes, N, 1, 4, 8)
+    assert result.textual_mask.shape == (*sizes, N, 1, 4)
+
+
 @pytest.mark.parametrize(('chunk_size', 'again'), [(3, 4), (8, 0)])
 def test_chunks_are_computed_anew_in_the_backward_pass_instead_of_stored(chunk_size, again):
     prototype, calls = perturb(make(chunk_size=chunk_size)), []

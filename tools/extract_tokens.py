@@ -32,6 +32,7 @@ from fsar_llava.features.deterministic_pipeline import check_deterministic
 from fsar_llava.features.extraction_job import ExtractionJob, make_jobs
 from fsar_llava.features.extraction_progress import ExtractionProgress
 from fsar_llava.features.token_extractor import TokenExtractor
+from fsar_llava.features.token_shard import ForeignShardError
 from fsar_llava.models.prompts import PROMPT_SETS, PromptSet, build_prompts
 
 SPLITS = ('train', 'val', 'test')
@@ -116,12 +117,15 @@ def find_missing(out: Path, identity: dict, jobs: Sequence[ExtractionJob]) -> se
 
     Raises:
         TokenStoreMismatchError: If the store was made from something else.
+        ForeignShardError: If a shard of another store lies in the folder.
     """
     if not (out / 'manifest.json').exists():
         return {job.video for job in jobs}
     TokenManifest.read(out).check(identity)
     store = TokenStore(out, skip_damaged=True)
     for shard, error in store.damaged.items():
+        if isinstance(error, ForeignShardError):
+            raise error
         print(f'{error}\nIt is renamed to {shard.name}.damaged, and its videos are extracted again.', file=sys.stderr)
         shard.rename(shard.with_name(f'{shard.name}.damaged'))
     missing = {job.video for job in jobs if not job.is_done(store)}

@@ -23,6 +23,10 @@ class TokenShardError(RuntimeError):
     """A shard is truncated or altered, or belongs to another store."""
 
 
+class ForeignShardError(TokenShardError):
+    """An intact shard belongs to another store."""
+
+
 @dataclass(frozen=True)
 class VideoTokensOnDisk:
     """Where the tokens of one video lie.
@@ -95,7 +99,8 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
     """The time a shard was written and its videos, from its header alone.
 
     Raises:
-        TokenShardError: If the file is truncated, damaged or of another store.
+        TokenShardError: If the file is truncated or damaged.
+        ForeignShardError: If it is intact, but of another store.
     """
     from safetensors import safe_open
 
@@ -104,6 +109,8 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
             metadata = file.metadata()
         entries = json.loads(metadata['videos'])
         written, owner = int(metadata['written']), metadata['store_id']
+        if owner != store_id and not is_intact(path):
+            raise ValueError(f'its store id is {owner!r}')
     except FileNotFoundError:
         raise
     except Exception as error:  # safetensors has no common base of what it raises
@@ -112,7 +119,7 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
             '--broken, and run the extraction again; it makes up for what is missing.'
         ) from error
     if owner != store_id:
-        raise TokenShardError(
+        raise ForeignShardError(
             f'The token shard {path} was made for another store (id {owner[:12]}) than that of its folder (id '
             f'{store_id[:12]}). Move it out of the folder.'
         )

@@ -22,7 +22,7 @@ from fsar_llava.features import (
     TokenWriter,
     atomic_file,
 )
-from fsar_llava.features.token_shard import is_intact
+from fsar_llava.features.token_shard import ForeignShardError, is_intact
 
 IDENTITY = dict(
     backbone=dict(family='video_llava', model='somewhere', fingerprint='f', layer=2, grid=4, dtype='float32'),
@@ -112,13 +112,18 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
         [store.read(video) for video in store.videos]
 
 
+def put_a_foreign_shard(folder: Path) -> Path:
+    """Into the folder of a store, from a store beside it of another identity."""
+    with TokenWriter(folder.with_name('other'), {**IDENTITY, 'prompts': ['Else?']}) as writer:
+        writer.add('x.mp4', PRINT, *tokens(0))
+    (shard,) = TokenStore(writer.manifest.folder).shards()
+    return shard.rename(folder / shard.name)
+
+
 def test_a_shard_of_another_store_is_refused(tmp_path: Path) -> None:
     fill(tmp_path / 'one', range(1))
-    with TokenWriter(tmp_path / 'two', {**IDENTITY, 'prompts': ['Else?']}) as writer:
-        writer.add('x.mp4', PRINT, *tokens(0))
-    (foreign,) = TokenStore(tmp_path / 'two').shards()
-    foreign.rename(tmp_path / 'one' / foreign.name)
-    with pytest.raises(TokenShardError, match='another store'):
+    foreign = put_a_foreign_shard(tmp_path / 'one')
+    with pytest.raises(ForeignShardError, match=f'{foreign.name}.*another store'):
         TokenStore(tmp_path / 'one')
 
 

@@ -20,10 +20,12 @@ from mmengine.runner import Runner
 import fsar_llava.engine.loops  # noqa: F401
 from fsar_llava.features import TokenStore, TokenStoreMismatchError
 from fsar_llava.features.store_care import verify
+from fsar_llava.features.token_shard import ForeignShardError
 from fsar_llava.models.prompts import PROMPT_SETS
 from tests.conftest import REPOSITORY, load_tool
 from tests.test_configs import LEAVES, shrink
 from tests.test_features.plain_configs import plain_configs  # noqa: F401
+from tests.test_features.test_token_store import put_a_foreign_shard
 
 NAME = 'fsar-llava_tiny_unknown_5way-1shot_toy-motion'
 CONFIG = str(LEAVES[NAME])
@@ -156,6 +158,21 @@ def test_a_second_run_has_nothing_to_do(extracted: Path, data_root: Path, capsys
     assert extract(extracted) == 0
     assert f'{VIDEOS} videos, {VIDEOS} of them' in capsys.readouterr().out
     assert set(extracted.iterdir()) == files
+
+
+def test_a_damaged_shard_is_put_aside_and_one_of_another_store_is_not(
+    extracted: Path, data_root: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / 'store'
+    shutil.copytree(extracted, store)
+    (shard,) = TokenStore(store).shards()
+    os.truncate(shard, 100)
+    assert extract(store, '--dry-run') == 0
+    assert [path.name for path in store.glob('tokens-*')] == [f'{shard.name}.damaged']
+    foreign = put_a_foreign_shard(store)
+    with pytest.raises(ForeignShardError, match=f'{foreign.name}.*Move it out'):
+        extract(store, '--dry-run')
+    assert foreign.exists()
 
 
 def test_another_layer_is_refused(extracted: Path, data_root: Path) -> None:

@@ -176,7 +176,15 @@ class TokenStore:
         return [entry for *_, entries in sorted(found, key=lambda shard: shard[:2]) for entry in entries]
 
     def _tensor(self, entry: VideoTokensOnDisk, name: str, expected: int) -> Tensor:
-        tokens = self._file(entry.shard).get_tensor(name)
+        from safetensors import SafetensorError
+
+        try:
+            tokens = self._file(entry.shard).get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise TokenShardError(
+                f'The token shard {entry.shard} cannot be read any more ({error}). Check the store with: '
+                f'python tools/tokens.py verify {self.folder}'
+            ) from error
         if checksum(tokens) != expected:
             raise TokenShardError(
                 f'The token shard {entry.shard} was altered: the tokens of {entry.video!r} do not have their checksum. '
@@ -186,15 +194,12 @@ class TokenStore:
 
     def _file(self, shard: Path) -> object:
         """The open shard; few are kept open, and none across a fork."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
         if self._process != os.getpid():
             self._files, self._process = OrderedDict(), os.getpid()
         if shard not in self._files:
-            try:
-                self._files[shard] = safe_open(shard, framework='pt')
-            except (SafetensorError, OSError) as error:
-                raise TokenShardError(f'The token shard {shard} cannot be read any more ({error}).') from error
+            self._files[shard] = safe_open(shard, framework='pt')
             if len(self._files) > OPEN_SHARDS:
                 self._files.popitem(last=False)
         self._files.move_to_end(shard)

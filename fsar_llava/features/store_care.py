@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from .atomic_file import TEMPORARY
+from .atomic_file import TEMPORARY, open_atomically
 from .token_manifest import TokenManifest
 from .token_shard import (
     PATTERN,
@@ -62,6 +60,7 @@ def merge(target: str | Path, sources: Sequence[str | Path]) -> int:
 
     Raises:
         TokenStoreMismatchError: If the identities differ.
+        OSError: If a file cannot be copied; nothing of it is left behind.
     """
     manifests = [TokenManifest.read(source) for source in sources]
     manifest = TokenManifest.create(target, manifests[0].identity)
@@ -70,10 +69,10 @@ def merge(target: str | Path, sources: Sequence[str | Path]) -> int:
     copied = 0
     for source in manifests:
         for shard in sorted(source.folder.glob(PATTERN)):
-            if not (manifest.folder / shard.name).exists():
-                temporary = manifest.folder / f'{TEMPORARY}{uuid.uuid4().hex}'
-                shutil.copyfile(shard, temporary)
-                os.replace(temporary, manifest.folder / shard.name)
+            place = manifest.folder / shard.name
+            if not place.exists():
+                with shard.open('rb') as original, open_atomically(place) as copy:
+                    shutil.copyfileobj(original, copy)
                 copied += 1
     return copied
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -77,6 +78,22 @@ def test_merge(tmp_path: Path) -> None:
     assert len(store) == 6
     assert len(store.shards()) == 3
     assert torch.equal(store.read('a b/5.mp4').visual, tokens(5)[0])
+
+
+@pytest.mark.parametrize('step', ['fsync', 'replace'])
+def test_merging_into_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    fill(tmp_path / 'a', range(1))
+    fill(tmp_path / 'b', range(1, 2))
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(OSError, match='No space left'):
+        main(['merge', str(tmp_path / 'a'), str(tmp_path / 'b')])
+    assert list(TokenStore(tmp_path / 'a').videos) == ['a b/0.mp4']
+    assert not list((tmp_path / 'a').glob('.*'))
 
 
 def test_merge_refuses_another_identity(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ ALLOWED = {
     'models': {'structures', 'visualization'},
     'features': {'structures', 'visualization', 'models', 'version'},
     'datasets': {'structures', 'visualization', 'models', 'features', 'version'},
-    'evaluation': {'structures', 'visualization', 'datasets', 'version'},
+    'evaluation': {'structures', 'visualization', 'features', 'datasets', 'version'},
     'engine': {'structures', 'visualization', 'models', 'features', 'datasets', 'evaluation', 'version'},
     'apis': {'structures', 'visualization', 'models', 'features', 'datasets', 'evaluation', 'engine', 'version'},
 }

@@ -30,9 +30,10 @@ from fsar_llava.engine.launch import leave, process_group, set_local_rank
 from fsar_llava.engine.loops.loaded_videos import first_readable
 from fsar_llava.features import TokenManifest, TokenStore, TokenWriter
 from fsar_llava.features.deterministic_pipeline import check_deterministic
-from fsar_llava.features.extraction_job import ExtractionJob, make_jobs
+from fsar_llava.features.extraction_job import ExtractionJob, JobVideos, make_jobs
 from fsar_llava.features.extraction_progress import ExtractionProgress
 from fsar_llava.features.token_extractor import TokenExtractor
+from fsar_llava.features.token_shard import ForeignShardError
 from fsar_llava.models.prompts import PROMPT_SETS, PromptSet, build_prompts
 
 SPLITS = ('train', 'val', 'test')
@@ -106,11 +107,11 @@ def text_lengths(backbone: torch.nn.Module, jobs: Sequence[ExtractionJob]) -> in
 
 
 def bytes_needed(backbone: torch.nn.Module, jobs: Sequence[ExtractionJob], dtype: torch.dtype) -> int:
-    """Size of the tokens of some jobs; one video is decoded for the number of frames."""
-    if not jobs:
+    """Size of the tokens of some jobs; the first video that can be decoded tells the number of frames."""
+    video = next((video for _, _, video, _ in JobVideos(jobs) if video), None)
+    if video is None:
         return 0
-    frames = jobs[0].dataset.load_video(jobs[0].index)['inputs'].shape[0]
-    tokens = len(jobs) * frames * backbone.tokens_per_frame + text_lengths(backbone, jobs)
+    tokens = len(jobs) * video['inputs'].shape[0] * backbone.tokens_per_frame + text_lengths(backbone, jobs)
     return tokens * backbone.out_channels * dtype.itemsize
 
 
@@ -119,19 +120,23 @@ def find_missing(out: Path, identity: dict, jobs: Sequence[ExtractionJob]) -> se
 
     Raises:
         TokenStoreMismatchError: If the store was made from something else.
+        ForeignShardError: If a shard of another store lies in the folder.
     """
     if not (out / 'manifest.json').exists():
         return {job.video for job in jobs}
     TokenManifest.read(out).check(identity)
     store = TokenStore(out, skip_damaged=True)
     for shard, error in store.damaged.items():
+        if isinstance(error, ForeignShardError):
+            raise error
         print(f'{error}\nIt is renamed to {shard.name}.damaged, and its videos are extracted again.', file=sys.stderr)
         shard.rename(shard.with_name(f'{shard.name}.damaged'))
     missing = {job.video for job in jobs if not job.is_done(store)}
     replaced = sorted(missing & store.videos.keys())
     if replaced:
         print(
-            f'{len(replaced)} videos have changed since their extraction, such as {replaced[0]}: extracting them anew.'
+            f'{len(replaced)} stored videos, such as {replaced[0]}, have changed since their extraction or lack a '
+            'prompt: extracting them anew.'
         )
     return missing
 

@@ -3,7 +3,8 @@
 
 Usage:
     python tools/tokens.py info STORE                       what is in it, what it was made from
-    python tools/tokens.py verify STORE                     read every byte; exit status 1 if a file is damaged
+    python tools/tokens.py verify STORE                     read every byte; exit status 1 if a file is damaged or of
+                                                            another store
     python tools/tokens.py merge TARGET SOURCE [SOURCE ...] put stores of one identity together
     python tools/tokens.py prune STORE [--broken] [--keep ANNOTATIONS ...] [--dry-run]
                                                             remove what is superseded, damaged or not in the lists
@@ -55,15 +56,26 @@ def show_verification(folder: str) -> int:
     damaged = verify(folder, lambda shard: print(f'reading {shard.name}', flush=True))
     for message in damaged.values():
         print(message, file=sys.stderr)
-    print(f'{len(damaged)} damaged files.' if damaged else 'Every file is intact.')
+    print(f'{len(damaged)} files are damaged or of another store.' if damaged else 'Every file is intact.')
     return int(bool(damaged))
 
 
 def read_names(files: Iterable[str] | None, delimiter: str) -> set[str] | None:
     if files is None:
         return None
-    lines = [line for file in files for line in Path(file).read_text(encoding='utf-8').splitlines() if line.strip()]
-    return {line.split(delimiter)[0].strip() for line in lines}
+    names = set()
+    for file in files:
+        for number, line in enumerate(Path(file).read_text(encoding='utf-8').splitlines(), 1):
+            if not line.strip():
+                continue
+            name, found, _ = line.partition(delimiter)
+            if not found:
+                raise ValueError(
+                    f'Line {number} of {file} has no {delimiter!r} behind the name: {line!r}. Set --delimiter to what '
+                    "stands there, such as --delimiter ' ' for lists of frames."
+                )
+            names.add(name.strip())
+    return names
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,6 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         removed = prune(args.store, keep=names, broken=args.broken, dry_run=args.dry_run)
         verb = 'would be removed' if args.dry_run else 'removed'
         print(f'{removed["videos"]} entries and {removed["files"]} files {verb}, {removed["bytes"] / 1e6:.1f} MB.')
+        for error in TokenStore(args.store, skip_damaged=True).damaged.values():
+            print(error, file=sys.stderr)
     return 0
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fsar_llava.features.atomic_file import write_atomically
 from fsar_llava.version import __version__
 
 
@@ -53,11 +52,8 @@ def versions() -> dict[str, str | None]:
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Write a JSON file that is never seen half written: into a file beside it, which then takes its place."""
+    """Write a JSON file that is never seen half written."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=2, ensure_ascii=False) + '\n'
-    with NamedTemporaryFile('w', encoding='utf-8', dir=path.parent, prefix=f'.{path.name}.', delete=False) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)  # temporary files are private
-    os.replace(file.name, path)
+    write_atomically(path, text.encode())

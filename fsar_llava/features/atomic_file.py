@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY = '.writing-'
 
 
-def write_atomically(path: Path, content: bytes, *, exclusive: bool = False) -> None:
-    """Write a file so that neither a kill, a power cut nor a full disk leaves a part of it under its name.
+@contextmanager
+def open_atomically(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
+    """Open a file so that neither a kill, a power cut nor a full disk leaves a part of it under its name.
+
+    What is written appears at the end of the ``with`` block; after an error in it, the file is as it was before.
 
     Args:
         path: The file. Its folder exists.
-        content: All of it.
         exclusive: Never replace a file that is there.
 
     Raises:
@@ -24,7 +29,7 @@ def write_atomically(path: Path, content: bytes, *, exclusive: bool = False) -> 
     temporary = path.with_name(f'{TEMPORARY}{uuid.uuid4().hex}')
     try:
         with temporary.open('wb') as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if exclusive:
@@ -34,6 +39,12 @@ def write_atomically(path: Path, content: bytes, *, exclusive: bool = False) -> 
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def write_atomically(path: Path, content: bytes, *, exclusive: bool = False) -> None:
+    """Write a whole file as :func:`open_atomically` does."""
+    with open_atomically(path, exclusive=exclusive) as file:
+        file.write(content)
 
 
 def _sync_folder(folder: Path) -> None:

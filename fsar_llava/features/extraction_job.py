@@ -41,9 +41,14 @@ class ExtractionJob:
     index: int
 
     def is_done(self, store: TokenStore) -> bool:
-        """Whether the store has all its tokens, of the content that the video has now."""
+        """Whether the store has all its tokens, of the content that the video has now; not if it cannot be read."""
         entry = store.videos.get(self.video)
-        return entry is not None and set(self.prompts) <= set(entry.textual) and entry.fingerprint.matches(self.path)
+        if entry is None or not set(self.prompts) <= set(entry.textual):
+            return False
+        try:
+            return entry.fingerprint.matches(self.path)
+        except OSError:  # loading the video reports it
+            return False
 
 
 def make_jobs(datasets: Sequence[NamedVideos], prompts_of_class: Callable[[str], Iterable[str]]) -> list[ExtractionJob]:

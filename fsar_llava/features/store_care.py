@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from .atomic_file import TEMPORARY
+from .atomic_file import TEMPORARY, open_atomically
 from .token_manifest import TokenManifest
-from .token_shard import PATTERN, TokenShardError, VideoTokensOnDisk, is_intact, read_index, write_shard
+from .token_shard import (
+    PATTERN,
+    ForeignShardError,
+    TokenShardError,
+    VideoTokensOnDisk,
+    is_intact,
+    read_index,
+    write_shard,
+)
 from .token_store import TokenStore
 
 ABANDONED_SECONDS = 3600
@@ -26,7 +32,7 @@ def verify(folder: str | Path, progress: Callable[[Path], None] = lambda shard: 
         progress: Called with each file before it is read.
 
     Returns:
-        Damaged file -> what is wrong with it.
+        File that is damaged or of another store -> what is wrong with it.
     """
     store_id = TokenManifest.read(folder).store_id
     damaged = {}
@@ -54,6 +60,7 @@ def merge(target: str | Path, sources: Sequence[str | Path]) -> int:
 
     Raises:
         TokenStoreMismatchError: If the identities differ.
+        OSError: If a file cannot be copied; nothing of it is left behind.
     """
     manifests = [TokenManifest.read(source) for source in sources]
     manifest = TokenManifest.create(target, manifests[0].identity)
@@ -62,10 +69,10 @@ def merge(target: str | Path, sources: Sequence[str | Path]) -> int:
     copied = 0
     for source in manifests:
         for shard in sorted(source.folder.glob(PATTERN)):
-            if not (manifest.folder / shard.name).exists():
-                temporary = manifest.folder / f'{TEMPORARY}{uuid.uuid4().hex}'
-                shutil.copyfile(shard, temporary)
-                os.replace(temporary, manifest.folder / shard.name)
+            place = manifest.folder / shard.name
+            if not place.exists():
+                with shard.open('rb') as original, open_atomically(place) as copy:
+                    shutil.copyfileobj(original, copy)
                 copied += 1
     return copied
 
@@ -80,23 +87,33 @@ def prune(
     Args:
         folder: The store.
         keep: Names of the videos to keep; None for all.
-        broken: Remove damaged files too; the next extraction makes up for them.
+        broken: Remove damaged files too; the next extraction makes up for them. Files of another store stay.
         dry_run: Only count.
 
     Returns:
         Numbers of ``videos`` and ``files`` that are removed, and the ``bytes`` that become free.
+
+    Raises:
+        ValueError: If ``keep`` names no video of the store.
     """
-    bad = set(verify(folder)) if broken else set()
-    store = TokenStore(folder, skip_damaged=True)
+    bad = verify(folder) if broken else {}
+    store = TokenStore(folder, skip_damaged=True, skip=bad)
     wanted = {_place(entry) for name, entry in store.videos.items() if keep is None or name in keep}
+    if store.videos and not wanted:
+        raise ValueError(
+            f'The token store {folder} holds none of the {len(keep)} videos to keep, such as '
+            f'{min(keep, default=None)!r}, but {len(store)} others, such as {min(store.videos)!r}. Nothing is removed. '
+            'Check the lists and their --delimiter.'
+        )
     before = sum(path.stat().st_size for path in Path(folder).iterdir())
     removed = dict(videos=0, files=0, bytes=0)
     for shard in store.shards():
         if shard in store.damaged or shard in bad:
-            removed['files'] += broken
-            removed['bytes'] += shard.stat().st_size if broken else 0
-            if broken and not dry_run:
-                shard.unlink()
+            if broken and not isinstance(store.damaged.get(shard), ForeignShardError):
+                removed['files'] += 1
+                removed['bytes'] += shard.stat().st_size
+                if not dry_run:
+                    shard.unlink()
             continue
         _prune_shard(shard, store, wanted, removed, dry_run=dry_run)
     for path in _leftovers(Path(folder), broken=broken):

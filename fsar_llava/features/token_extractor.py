@@ -124,7 +124,7 @@ class TokenExtractor:
         device = self.data_preprocessor.device
         if device.type != 'cuda':
             return CPU_BATCH
-        item = next((item for item in map(JobVideos(jobs[:MAX_BATCH]).__getitem__, range(len(jobs))) if item[2]), None)
+        item = next((item for item in JobVideos(jobs[:MAX_BATCH]) if item[2]), None)
         if item is None:
             return 1
         peaks = []

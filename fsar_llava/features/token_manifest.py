@@ -50,13 +50,13 @@ class TokenManifest:
         """
         path = Path(folder) / FILE
         try:
-            content = json.loads(path.read_text())
+            content = dict(json.loads(path.read_text(encoding='utf-8')))
         except FileNotFoundError:
             raise FileNotFoundError(
                 f'{folder} is no token store: it holds no {FILE}. Make one with: '
                 f'python tools/extract_tokens.py CONFIG --out {folder}'
             ) from None
-        except json.JSONDecodeError as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(
                 f'{path} is damaged ({error}). Copy it from a backup, or extract the tokens anew.'
             ) from error
@@ -65,8 +65,8 @@ class TokenManifest:
                 f'{path} is of format {content.get("format")!r}, but fsar_llava {__version__} reads format {FORMAT}. '
                 'Extract the tokens anew with this version, or use the version that made them.'
             )
-        manifest = cls(Path(folder), content['identity'])
-        if manifest.store_id != content['store_id']:
+        manifest = cls(Path(folder), content.get('identity'))
+        if manifest.store_id != content.get('store_id'):
             raise ValueError(f'{path} was edited: its store_id does not belong to its identity. Restore the file.')
         return manifest
 

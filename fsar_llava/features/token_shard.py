@@ -23,6 +23,10 @@ class TokenShardError(RuntimeError):
     """A shard is truncated or altered, or belongs to another store."""
 
 
+class ForeignShardError(TokenShardError):
+    """An intact shard belongs to another store."""
+
+
 @dataclass(frozen=True)
 class VideoTokensOnDisk:
     """Where the tokens of one video lie.
@@ -85,6 +89,7 @@ def write_shard(
             prompts.append([prompt, checksum(tokens)])
         entries.append(dict(video=video, fingerprint=fingerprint, visual=checksum(visual), textual=prompts))
     metadata = dict(store_id=store_id, written=str(written or time.time_ns()), videos=json.dumps(entries))
+    metadata['checksum'] = _index_checksum(metadata)
     content = save(tensors, metadata)
     path = folder / PATTERN.replace('*', _content_hash(content))
     write_atomically(path, content)
@@ -95,15 +100,25 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
     """The time a shard was written and its videos, from its header alone.
 
     Raises:
-        TokenShardError: If the file is truncated, damaged or of another store.
+        TokenShardError: If the file is truncated or damaged.
+        ForeignShardError: If it is intact, but of another store.
     """
     from safetensors import safe_open
 
     try:
         with safe_open(path, framework='pt') as file:
             metadata = file.metadata()
-        entries = json.loads(metadata['videos'])
+        if metadata.get('checksum') not in (None, _index_checksum(metadata)):  # older shards have none
+            raise ValueError('its header does not have its checksum')
         written, owner = int(metadata['written']), metadata['store_id']
+        entries = [
+            VideoTokensOnDisk(
+                entry['video'], Fingerprint(*entry['fingerprint']), path, row, entry['visual'], dict(entry['textual'])
+            )
+            for row, entry in enumerate(json.loads(metadata['videos']))
+        ]
+        if owner != store_id and not is_intact(path):
+            raise ValueError(f'its store id is {owner!r}')
     except FileNotFoundError:
         raise
     except Exception as error:  # safetensors has no common base of what it raises
@@ -112,16 +127,11 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
             '--broken, and run the extraction again; it makes up for what is missing.'
         ) from error
     if owner != store_id:
-        raise TokenShardError(
+        raise ForeignShardError(
             f'The token shard {path} was made for another store (id {owner[:12]}) than that of its folder (id '
             f'{store_id[:12]}). Move it out of the folder.'
         )
-    return written, [
-        VideoTokensOnDisk(
-            entry['video'], Fingerprint(*entry['fingerprint']), path, row, entry['visual'], dict(entry['textual'])
-        )
-        for row, entry in enumerate(entries)
-    ]
+    return written, entries
 
 
 def is_intact(path: Path) -> bool:
@@ -136,6 +146,11 @@ def is_intact(path: Path) -> bool:
 def checksum(tokens: Tensor) -> int:
     """CRC-32 of a tensor's bytes; costs little beside reading them."""
     return zlib.crc32(tokens.reshape(-1).view(torch.uint8).numpy())
+
+
+def _index_checksum(metadata: Mapping[str, str]) -> str:
+    """CRC-32 of what a shard says about its videos."""
+    return str(zlib.crc32(''.join(metadata[name] for name in ('store_id', 'written', 'videos')).encode()))
 
 
 def _content_hash(content: bytes) -> str:

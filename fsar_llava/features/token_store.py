@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -47,6 +47,7 @@ class TokenStore:
         expect: Fields of the store's identity that must have these values, nested, such as
             ``dict(backbone=dict(layer=16))``.
         skip_damaged: Leave damaged shards out, with their errors in ``damaged``, instead of raising.
+        skip: Shards whose entries are left out whatever their headers say.
 
     Attributes:
         manifest: What the tokens were made from.
@@ -57,17 +58,24 @@ class TokenStore:
     Raises:
         FileNotFoundError: If the folder is no token store.
         TokenStoreMismatchError: If a field of ``expect`` differs.
-        TokenShardError: If a shard is truncated or damaged.
+        TokenShardError: If a shard is truncated or damaged, or of another store.
     """
 
-    def __init__(self, folder: str | Path, *, expect: Mapping | None = None, skip_damaged: bool = False) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        expect: Mapping | None = None,
+        skip_damaged: bool = False,
+        skip: Collection[Path] = (),
+    ) -> None:
         self.manifest = TokenManifest.read(folder)
         if expect:
             self.manifest.check(expect, partial=True)
         self.damaged: dict[Path, TokenShardError] = {}
         self.videos: dict[str, VideoTokensOnDisk] = {}
         self.superseded: list[VideoTokensOnDisk] = []
-        for entry in self._entries(skip_damaged):
+        for entry in self._entries(skip_damaged, skip):
             if entry.video in self.videos:
                 self.superseded.append(self.videos[entry.video])
             self.videos[entry.video] = entry
@@ -152,7 +160,7 @@ class TokenStore:
                 'it encodes the videos that have changed.'
             )
 
-    def _entries(self, skip_damaged: bool) -> list[VideoTokensOnDisk]:
+    def _entries(self, skip_damaged: bool, skip: Collection[Path]) -> list[VideoTokensOnDisk]:
         """The entries of all shards, oldest first."""
         found = []
         for path in self.shards():
@@ -163,11 +171,20 @@ class TokenStore:
                     raise
                 self.damaged[path] = error
             else:
-                found.append((written, path.name, entries))
+                if path not in skip:
+                    found.append((written, path.name, entries))
         return [entry for *_, entries in sorted(found, key=lambda shard: shard[:2]) for entry in entries]
 
     def _tensor(self, entry: VideoTokensOnDisk, name: str, expected: int) -> Tensor:
-        tokens = self._file(entry.shard).get_tensor(name)
+        from safetensors import SafetensorError
+
+        try:
+            tokens = self._file(entry.shard).get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise TokenShardError(
+                f'The token shard {entry.shard} cannot be read any more ({error}). Check the store with: '
+                f'python tools/tokens.py verify {self.folder}'
+            ) from error
         if checksum(tokens) != expected:
             raise TokenShardError(
                 f'The token shard {entry.shard} was altered: the tokens of {entry.video!r} do not have their checksum. '
@@ -177,15 +194,12 @@ class TokenStore:
 
     def _file(self, shard: Path) -> object:
         """The open shard; few are kept open, and none across a fork."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
         if self._process != os.getpid():
             self._files, self._process = OrderedDict(), os.getpid()
         if shard not in self._files:
-            try:
-                self._files[shard] = safe_open(shard, framework='pt')
-            except (SafetensorError, OSError) as error:
-                raise TokenShardError(f'The token shard {shard} cannot be read any more ({error}).') from error
+            self._files[shard] = safe_open(shard, framework='pt')
             if len(self._files) > OPEN_SHARDS:
                 self._files.popitem(last=False)
         self._files.move_to_end(shard)

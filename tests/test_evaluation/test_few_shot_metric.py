@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -195,11 +197,16 @@ def test_bad_results(change, message):
         FewShotMetric().process(None, [sample])
 
 
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize('step', ['fsync', 'replace'])
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch, step):
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
     path = tmp_path / 'result.json'
     report.write_json(path, dict(acc=1))
-    with pytest.raises(TypeError):
-        report.write_json(path, dict(acc=object()))
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(OSError, match='No space left'):
+        report.write_json(path, dict(acc=2))
     assert json.loads(path.read_text()) == dict(acc=1)
     assert [entry.name for entry in tmp_path.iterdir()] == ['result.json']
 

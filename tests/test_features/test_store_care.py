@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from fsar_llava.features import Fingerprint, TokenStore, TokenStoreMismatchError, TokenWriter
 from tests.conftest import load_tool
 
-from .test_token_store import IDENTITY, PRINT, fill, tokens
+from .test_token_store import IDENTITY, PRINT, fill, put_a_foreign_shard, tokens
 
 main = load_tool('tools/tokens.py').main
 
@@ -45,6 +46,29 @@ def test_verify_names_the_damaged_file_and_prune_removes_it(tmp_path: Path, dama
     assert len(TokenStore(tmp_path)) == 4
 
 
+def test_prune_keeps_the_older_of_two_entries_where_the_newer_is_damaged(tmp_path: Path) -> None:
+    fill(tmp_path, range(1))
+    with TokenWriter(tmp_path, IDENTITY) as writer:
+        writer.add('a b/0.mp4', PRINT, *tokens(7))
+    flip_last_byte(TokenStore(tmp_path).videos['a b/0.mp4'].shard)
+    assert main(['prune', str(tmp_path), '--broken']) == 0
+    assert torch.equal(TokenStore(tmp_path).read('a b/0.mp4').visual, tokens(0)[0])
+
+
+def test_a_shard_of_another_store_is_named_and_stays(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    fill(tmp_path / 'one', range(1))
+    foreign = put_a_foreign_shard(tmp_path / 'one')
+    for command in ('prune', 'verify'):
+        assert main([command, str(tmp_path / 'one')]) == (command == 'verify')
+        assert str(foreign) in capsys.readouterr().err
+    assert main(['prune', str(tmp_path / 'one'), '--broken']) == 0
+    assert foreign.exists()
+    flip_last_byte(foreign)
+    assert main(['prune', str(tmp_path / 'one'), '--broken']) == 0
+    assert not foreign.exists()
+    assert len(TokenStore(tmp_path / 'one')) == 1
+
+
 def test_merge(tmp_path: Path) -> None:
     fill(tmp_path / 'a', range(0, 4))
     fill(tmp_path / 'b', range(2, 6), shard_videos=3)
@@ -54,6 +78,22 @@ def test_merge(tmp_path: Path) -> None:
     assert len(store) == 6
     assert len(store.shards()) == 3
     assert torch.equal(store.read('a b/5.mp4').visual, tokens(5)[0])
+
+
+@pytest.mark.parametrize('step', ['fsync', 'replace'])
+def test_merging_into_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    fill(tmp_path / 'a', range(1))
+    fill(tmp_path / 'b', range(1, 2))
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(OSError, match='No space left'):
+        main(['merge', str(tmp_path / 'a'), str(tmp_path / 'b')])
+    assert list(TokenStore(tmp_path / 'a').videos) == ['a b/0.mp4']
+    assert not list((tmp_path / 'a').glob('.*'))
 
 
 def test_merge_refuses_another_identity(tmp_path: Path) -> None:
@@ -86,3 +126,28 @@ def test_prune_to_a_list(tmp_path: Path) -> None:
     (tmp_path / 'list.txt').write_text('a b/1.mp4\t0\na b/7.mp4\t0\n')
     assert main(['prune', str(tmp_path / 'store'), '--keep', str(tmp_path / 'list.txt')]) == 0
     assert list(TokenStore(tmp_path / 'store').videos) == ['a b/1.mp4']
+
+
+@pytest.mark.parametrize(
+    ('lines', 'complaint'),
+    [
+        ('a b/0.mp4\t0\na b/1.mp4 0\n', r"Line 2 of .*list\.txt has no '\\t' .*'a b/1\.mp4 0'.*--delimiter"),
+        ('b/0.mp4\t0\nb/1.mp4\t0\n', r"none of the 2 videos to keep, such as 'b/0\.mp4'.*--delimiter"),
+        ('', 'none of the 0 videos'),
+    ],
+)
+def test_a_list_that_names_no_video_removes_nothing(tmp_path: Path, lines: str, complaint: str) -> None:
+    fill(tmp_path / 'store', range(2))
+    (tmp_path / 'list.txt').write_text(lines)
+    with pytest.raises(ValueError, match=complaint):
+        main(['prune', str(tmp_path / 'store'), '--keep', str(tmp_path / 'list.txt')])
+    assert len(TokenStore(tmp_path / 'store')) == 2
+
+
+def test_lists_may_have_another_delimiter(tmp_path: Path) -> None:
+    with TokenWriter(tmp_path / 'store', IDENTITY) as writer:
+        for name in ('jump/0', 'jump/1'):
+            writer.add(name, PRINT, *tokens(0))
+    (tmp_path / 'list.txt').write_text('jump/1 30 0\n\n')
+    main(['prune', str(tmp_path / 'store'), '--keep', str(tmp_path / 'list.txt'), '--delimiter', ' '])
+    assert list(TokenStore(tmp_path / 'store').videos) == ['jump/1']

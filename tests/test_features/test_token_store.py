@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import resource
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from fsar_llava.features import (
     TokenWriter,
     atomic_file,
 )
-from fsar_llava.features.token_shard import is_intact
+from fsar_llava.features.store_care import prune, verify
+from fsar_llava.features.token_shard import ForeignShardError, is_intact
 
 IDENTITY = dict(
     backbone=dict(family='video_llava', model='somewhere', fingerprint='f', layer=2, grid=4, dtype='float32'),
@@ -112,13 +114,88 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
         [store.read(video) for video in store.videos]
 
 
+def flips(content: bytes, end: int) -> Iterator[bytes]:
+    """With one of the first bits flipped, every fifth in turn."""
+    for position in range(0, 8 * end, 5):
+        flipped = bytearray(content)
+        flipped[position // 8] ^= 1 << position % 8
+        yield bytes(flipped)
+
+
+def read_what_can_be_read(folder: Path, numbers: range, **options: bool) -> None:
+    store = TokenStore(folder, **options)
+    assert store.damaged or store.videos.keys() == {f'a b/{number}.mp4' for number in numbers}
+    for number in numbers if store.videos else ():
+        found, (visual, textual) = store.read(f'a b/{number}.mp4'), tokens(number)
+        assert torch.equal(found.visual, visual)
+        assert found.textual.keys() == textual.keys()
+        assert all(torch.equal(found.textual[prompt], textual[prompt]) for prompt in textual)
+
+
+def complaint(error: type[Exception], use: Callable[..., object], *args: object, **options: bool) -> str:
+    """What a use complains of, empty if it works; another error goes through."""
+    try:
+        use(*args, **options)
+    except error as raised:
+        return str(raised)
+    return ''
+
+
+def test_flipped_bits_of_a_header_end_in_named_errors_only(tmp_path: Path) -> None:
+    fill(tmp_path, range(2))
+    (shard,) = TokenStore(tmp_path).shards()
+    content = shard.read_bytes()
+    complaints = set()
+    for flipped in flips(content, 8 + int.from_bytes(content[:8], 'little')):
+        shard.write_bytes(flipped)
+        for skip in (False, True):
+            complaints.add(complaint(TokenShardError, read_what_can_be_read, tmp_path, range(2), skip_damaged=skip))
+        assert list(verify(tmp_path)) == [shard]
+        assert prune(tmp_path, broken=True)['files'] == 1
+        assert not shard.exists()
+    assert complaints > {''}
+    assert all(str(shard) in text for text in complaints if text)
+
+
+def test_flipped_bits_of_a_manifest_end_in_named_errors_only(tmp_path: Path) -> None:
+    fill(tmp_path, range(2))
+    manifest = tmp_path / 'manifest.json'
+    content = manifest.read_bytes()
+    complaints = set()
+    for damaged in (*flips(content, len(content)), b'', b'[]', b'3', b'{"format": 1}'):
+        manifest.write_bytes(damaged)
+        complaints.add(complaint(ValueError, read_what_can_be_read, tmp_path, range(2)))
+        complaints.add(complaint(ValueError, verify, tmp_path))
+        complaints.add(complaint(ValueError, prune, tmp_path, broken=True))
+    assert complaints > {''}
+    assert all(str(manifest) in text for text in complaints if text)
+    manifest.write_bytes(content)
+    read_what_can_be_read(tmp_path, range(2))
+
+
+def test_tokens_are_not_handed_out_under_another_name(tmp_path: Path) -> None:
+    fill(tmp_path, range(2))
+    (shard,) = TokenStore(tmp_path).shards()
+    content = shard.read_bytes()
+    shard.write_bytes(content.replace(b'a b/1.mp4', b'a b/0.mp4'))
+    with pytest.raises(TokenShardError, match=f'{shard.name}.*header does not have its checksum'):
+        TokenStore(tmp_path)
+    shard.write_bytes(content.replace(b'"checksum"', b'"no check"'))  # as shards were once written
+    read_what_can_be_read(tmp_path, range(2))
+
+
+def put_a_foreign_shard(folder: Path) -> Path:
+    """Into the folder of a store, from a store beside it of another identity."""
+    with TokenWriter(folder.with_name('other'), {**IDENTITY, 'prompts': ['Else?']}) as writer:
+        writer.add('x.mp4', PRINT, *tokens(0))
+    (shard,) = TokenStore(writer.manifest.folder).shards()
+    return shard.rename(folder / shard.name)
+
+
 def test_a_shard_of_another_store_is_refused(tmp_path: Path) -> None:
     fill(tmp_path / 'one', range(1))
-    with TokenWriter(tmp_path / 'two', {**IDENTITY, 'prompts': ['Else?']}) as writer:
-        writer.add('x.mp4', PRINT, *tokens(0))
-    (foreign,) = TokenStore(tmp_path / 'two').shards()
-    foreign.rename(tmp_path / 'one' / foreign.name)
-    with pytest.raises(TokenShardError, match='another store'):
+    foreign = put_a_foreign_shard(tmp_path / 'one')
+    with pytest.raises(ForeignShardError, match=f'{foreign.name}.*another store'):
         TokenStore(tmp_path / 'one')
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,16 +19,21 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import fsar_llava.engine.loops  # noqa: F401
-from fsar_llava.features import TokenStore, TokenStoreMismatchError
+from fsar_llava.features import Fingerprint, TokenStore, TokenStoreMismatchError, TokenWriter
+from fsar_llava.features.extraction_job import ExtractionJob
 from fsar_llava.features.store_care import verify
+from fsar_llava.features.token_extractor import TokenExtractor
+from fsar_llava.features.token_shard import ForeignShardError
 from fsar_llava.models.prompts import PROMPT_SETS
 from tests.conftest import REPOSITORY, load_tool
 from tests.test_configs import LEAVES, shrink
 from tests.test_features.plain_configs import plain_configs  # noqa: F401
+from tests.test_features.test_token_store import IDENTITY, put_a_foreign_shard, tokens
 
 NAME = 'fsar-llava_tiny_unknown_5way-1shot_toy-motion'
 CONFIG = str(LEAVES[NAME])
-main = load_tool('tools/extract_tokens.py').main
+tool = load_tool('tools/extract_tokens.py')
+main = tool.main
 VIDEOS = 120
 
 
@@ -158,6 +164,21 @@ def test_a_second_run_has_nothing_to_do(extracted: Path, data_root: Path, capsys
     assert set(extracted.iterdir()) == files
 
 
+def test_a_damaged_shard_is_put_aside_and_one_of_another_store_is_not(
+    extracted: Path, data_root: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / 'store'
+    shutil.copytree(extracted, store)
+    (shard,) = TokenStore(store).shards()
+    os.truncate(shard, 100)
+    assert extract(store, '--dry-run') == 0
+    assert [path.name for path in store.glob('tokens-*')] == [f'{shard.name}.damaged']
+    foreign = put_a_foreign_shard(store)
+    with pytest.raises(ForeignShardError, match=f'{foreign.name}.*Move it out'):
+        extract(store, '--dry-run')
+    assert foreign.exists()
+
+
 def test_another_layer_is_refused(extracted: Path, data_root: Path) -> None:
     with pytest.raises(TokenStoreMismatchError, match=r'backbone\.layer: store 2, config 1'):
         extract(extracted, '--cfg-options', 'model.backbone.layer=1')
@@ -233,16 +254,41 @@ def test_a_replaced_and_a_broken_video(
     (videos / names[3]).write_bytes(broken)
     shutil.copyfile(videos / names[5], videos / names[0])
     assert extract(store, '--split', 'test') == 0
-    assert f'1 videos have changed since their extraction, such as {names[0]}' in capsys.readouterr().out
-    tokens = TokenStore(store)
-    assert len(tokens) == 30
-    assert torch.equal(tokens.read(names[0]).visual, tokens.read(names[5]).visual)
-    assert [entry.video for entry in tokens.superseded] == [names[0]]
+    assert f'1 stored videos, such as {names[0]}, have changed since their extraction' in capsys.readouterr().out
+    found = TokenStore(store)
+    assert len(found) == 30
+    assert torch.equal(found.read(names[0]).visual, found.read(names[5]).visual)
+    assert [entry.video for entry in found.superseded] == [names[0]]
+
+    (videos / names[2]).unlink()
+    assert extract(store, '--split', 'test') == 1
+    printed = capsys.readouterr()
+    assert '30 videos, 29 of them' in printed.out
+    assert names[2] in printed.err
 
     (videos / names[1]).write_bytes(b'replaced')
     cfg = use_store(shrink(Config.fromfile(CONFIG), NAME), store)
     with pytest.raises(RuntimeError, match=r'was replaced after its tokens were extracted'):
         run(cfg, tmp_path / 'run')
+
+
+def test_a_video_that_lacks_a_prompt_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    video = tmp_path / '0.mp4'
+    video.write_bytes(b'video')
+    with TokenWriter(tmp_path / 'store', IDENTITY) as writer:
+        writer.add('0.mp4', Fingerprint.of(video), *tokens(0))
+    for prompt, missing in (('What is it?', set()), ('Else?', {'0.mp4'})):
+        job = ExtractionJob('0.mp4', str(video), (prompt,), dataset=None, index=0)
+        assert tool.find_missing(tmp_path / 'store', IDENTITY, [job]) == missing
+        assert ('0.mp4, have changed since their extraction or lack a prompt' in capsys.readouterr().out) == bool(
+            missing
+        )
+
+
+def test_a_batch_size_is_found_without_readable_videos(tmp_path: Path) -> None:
+    jobs = [ExtractionJob(f'{n}.mp4', str(tmp_path / f'{n}.mp4'), ('What?',), dataset=None, index=n) for n in range(99)]
+    on_a_gpu = SimpleNamespace(device=torch.device('cuda'))
+    assert TokenExtractor(None, on_a_gpu, None).find_batch_size(jobs) == 1
 
 
 def in_background(task: Callable[[], object]) -> multiprocessing.Process:

@@ -91,8 +91,7 @@ def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[list[EpisodicDat
         settings = {key: value for key, value in config.dataset.items() if key not in ('type', 'num_episodes')}
         settings['dataset'] = dict(settings['dataset'], pipeline=pipeline, test_mode=True)
         datasets.append(EpisodicDataset(**settings))
-    info = datasets[0].dataset.get_data_info
-    check_deterministic(datasets[0].dataset.pipeline.transforms, lambda: dict(info(0)))
+    check_deterministic(datasets[0].dataset.pipeline.transforms, lambda: datasets[0].get_data_info(0))
     return datasets, pipeline
 
 

@@ -9,6 +9,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from torch import Tensor
 
+from fsar_llava.datasets.annotations import segment
 from fsar_llava.features import TokenStore
 from fsar_llava.features.token_shard import VideoTokensOnDisk
 from fsar_llava.models.backbones.stored_tokens import prompt_table
@@ -18,6 +19,9 @@ from fsar_llava.models.backbones.stored_tokens import prompt_table
 class LoadVideoTokens(BaseTransform):
     """Reads the tokens of a video from a token store; the whole rest of such a pipeline is
     ``dict(type='PackActionInputs', collect_keys=('visual', 'textual', 'prompts'))``.
+
+    An :class:`EpisodicDataset` tells which video it is (``video_name``). Of other datasets only the path is known: a
+    video that was not extracted gets the tokens of one whose name its path ends in (see :meth:`TokenStore.find`).
 
     No video is opened. Where the video file is there, it is made sure that it is still the one that was encoded.
     The model needs a :class:`StoredTokens` backbone.
@@ -49,7 +53,8 @@ class LoadVideoTokens(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add ``visual [T, P, D]``, ``textual [*, D]`` and ``prompts [R, 3]`` (see :class:`StoredTokens`)."""
         path = results.get('filename') or results['frame_dir']
-        entry = self.store.find(path)
+        name = results.get('video_name')
+        entry = self.store.find(path + segment(results)) if name is None else self.store.entry(name)
         tokens = self._kept.get(entry.video)
         if tokens is None:
             tokens = self._read(entry, path)

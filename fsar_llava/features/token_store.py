@@ -146,13 +146,24 @@ class TokenStore:
             textual[prompt] = self._tensor(entry, textual_name(entry.row, names.index(prompt)), entry.textual[prompt])
         return StoredVideo(self._tensor(entry, visual_name(entry.row), entry.visual) if visual else None, textual)
 
-    def check_content(self, entry: VideoTokensOnDisk, path: str | Path) -> None:
-        """Refuse tokens of a video that is no longer the one at ``path``. A video that is not there is not checked.
+    def check_content(self, entry: VideoTokensOnDisk, path: str | Path, total_frames: int | None = None) -> None:
+        """Refuse tokens of a video that is no longer the one at ``path``. A file that is not there is not checked.
+
+        Args:
+            entry: Its tokens.
+            path: The file, or the folder of frames.
+            total_frames: Of a folder of frames, as the dataset's list has it.
 
         Raises:
             ValueError: If the content is another one than what was encoded.
         """
-        if os.path.exists(path) and not entry.fingerprint.matches(path):
+        if total_frames != entry.fingerprint.total_frames:
+            raise ValueError(
+                f'The list gives {path} {total_frames} frames, but the tokens in the store {self.folder} were made '
+                f'from {entry.fingerprint.total_frames} frames. Run the extraction again with this list; it encodes '
+                'the videos that have changed.'
+            )
+        if os.path.exists(path) and not entry.fingerprint.matches(path, total_frames):
             raise ValueError(
                 f'The video {path} was replaced after its tokens were extracted: the store {self.folder} has those of '
                 f'{entry.fingerprint.size} bytes, sha256 {entry.fingerprint.sha256[:12]}. Run the extraction again; '

@@ -31,7 +31,8 @@ class LoadVideoTokens(BaseTransform):
         expect: What the store must have been made from: any fields of its identity, nested, such as
             ``dict(backbone=dict(layer=16, grid=4), prompts=[...], pipeline=[...], dtype='bfloat16')``.
         check_content: Compare each video file, where there is one, with the content that was encoded. Size and time
-            of change are compared; a file with another time is read once.
+            of change are compared; a file with another time is read once. Of a folder of frames, compare their number
+            in the list too.
         keep_bytes: How many bytes of tokens every loading process keeps in memory, those that it read first; 0 for
             none. They are handed out again and again: what comes after this transform must not change them in place.
 
@@ -57,14 +58,14 @@ class LoadVideoTokens(BaseTransform):
         entry = self.store.find(path + segment(results)) if name is None else self.store.entry(name)
         tokens = self._kept.get(entry.video)
         if tokens is None:
-            tokens = self._read(entry, path)
+            tokens = self._read(entry, path, results.get('total_frames'))
             self._keep(entry.video, tokens)
         results.update(tokens)
         return results
 
-    def _read(self, entry: VideoTokensOnDisk, path: str) -> dict[str, Tensor]:
+    def _read(self, entry: VideoTokensOnDisk, path: str, total_frames: int | None) -> dict[str, Tensor]:
         if self.check_content and entry.video not in self._checked:
-            self.store.check_content(entry, path)
+            self.store.check_content(entry, path, total_frames)
             self._checked.add(entry.video)
         visual, textual = self.store.read_entry(entry)
         return dict(

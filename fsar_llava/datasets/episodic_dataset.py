@@ -218,4 +218,5 @@ class EpisodicDataset(Dataset):
         yield item.index
         if self.on_error == 'replace':
             spare = [index for index in self.class_to_indices[self.video_labels[item.index]] if index not in used]
-            yield from np.random.RandomState([episode_id, item.index]).permutation(spare).tolist()
+            seed = int.from_bytes(hashlib.sha256(self.video_names[item.index].encode()).digest()[:4], 'big')
+            yield from np.random.RandomState([episode_id, seed]).permutation(spare).tolist()

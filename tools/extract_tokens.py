@@ -39,6 +39,8 @@ from fsar_llava.models.prompts import PROMPT_SETS, PromptSet, build_prompts
 SPLITS = ('train', 'val', 'test')
 PATIENCE = 24 * 3600
 """Seconds that processes wait for the slowest: they meet only at the end of their shares."""
+FRAME_SETTINGS = ('modality', 'start_index', 'filename_tmpl')
+"""What a dataset, not its list, says about frames."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -95,9 +97,28 @@ def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[list[EpisodicDat
         settings = {key: value for key, value in config.dataset.items() if key not in ('type', 'num_episodes')}
         settings['dataset'] = dict(settings['dataset'], pipeline=pipeline, test_mode=True)
         datasets.append(EpisodicDataset(**settings))
-    first, info = first_readable(datasets[0]), datasets[0].dataset.get_data_info
-    check_deterministic(datasets[0].dataset.pipeline.transforms, lambda: dict(info(first)))
+    first = first_readable(datasets[0])
+    check_deterministic(datasets[0].dataset.pipeline.transforms, lambda: datasets[0].get_data_info(first))
     return datasets, pipeline
+
+
+def frame_settings(datasets: Sequence[EpisodicDataset], splits: Sequence[str]) -> dict:
+    """How the datasets count and name frames.
+
+    Raises:
+        ValueError: If they do not agree.
+    """
+    found = [
+        {name: getattr(videos.dataset, name) for name in FRAME_SETTINGS if hasattr(videos.dataset, name)}
+        for videos in datasets
+    ]
+    for split, settings in zip(splits, found):
+        if settings != found[0]:
+            raise ValueError(
+                f'The datasets of {splits[0]} and {split} read frames in different ways: {found[0]} and {settings}. '
+                'Give them the same settings, or extract them into stores of their own with --split.'
+            )
+    return found[0]
 
 
 def text_lengths(backbone: torch.nn.Module, jobs: Sequence[ExtractionJob]) -> int:
@@ -172,6 +193,7 @@ def run(args: argparse.Namespace, cfg: Config) -> int:
     identity = dict(
         backbone=backbone.identity(),
         prompts=templates,
+        dataset=frame_settings(datasets, args.split),
         pipeline=pipeline,
         data_preprocessor=cfg.model.get('data_preprocessor') or {},
         dtype=dtype,

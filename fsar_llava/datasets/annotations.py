@@ -117,9 +117,7 @@ def read_videos(dataset: BaseDataset) -> tuple[list[str], list[int]]:
                 explain_annotations(type(dataset), dataset.ann_file, vars(dataset))
                 or f'The video {path} in {dataset.ann_file} has no label, but episodes need one.'
             )
-        # Segments of one file are videos of their own.
-        segment = f'@{info["offset"]}' if 'offset' in info else ''
-        names.append(path.removeprefix(prefix) + segment)
+        names.append(path.removeprefix(prefix) + segment(info))
         labels.append(label)
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
@@ -136,6 +134,11 @@ def video_path(info: Mapping[str, Any]) -> str:
         if key in info:
             return info[key]
     raise ValueError(f'Expected one of {list(NAME_KEYS)} in the information about a video, but it has {sorted(info)}.')
+
+
+def segment(info: Mapping[str, Any]) -> str:
+    """What a video's name has behind its path: segments of one file are videos of their own."""
+    return f'@{info["offset"]}' if 'offset' in info else ''
 
 
 def name_classes(classes: str | Sequence[str] | None, labels: Sequence[int]) -> tuple[str, ...]:

@@ -136,13 +136,17 @@ class EpisodicDataset(Dataset):
 
         return self._cast(episode, load)[0]
 
+    def get_data_info(self, index: int) -> dict:
+        """What the pipeline starts from: what the wrapped dataset says about a video, and ``video_name``."""
+        return dict(self.dataset.get_data_info(index), video_name=self.video_names[index])
+
     def load_video(self, index: int) -> dict:
         """One video as the wrapped pipeline packs it. Unlike ``dataset[index]`` it never answers with another video.
 
         Raises:
             RuntimeError: If the video cannot be loaded.
         """
-        info = self.dataset.get_data_info(index)
+        info = self.get_data_info(index)
         video = f'{video_path(info)} (class {self.class_names[self.video_labels[index]]!r})'
         try:
             packed = self.dataset.pipeline(info)
@@ -214,4 +218,5 @@ class EpisodicDataset(Dataset):
         yield item.index
         if self.on_error == 'replace':
             spare = [index for index in self.class_to_indices[self.video_labels[item.index]] if index not in used]
-            yield from np.random.RandomState([episode_id, item.index]).permutation(spare).tolist()
+            seed = int.from_bytes(hashlib.sha256(self.video_names[item.index].encode()).digest()[:4], 'big')
+            yield from np.random.RandomState([episode_id, seed]).permutation(spare).tolist()

@@ -32,6 +32,7 @@ class ExtractionJob:
         prompts: What it is asked; at least one.
         dataset: Loads it.
         index: Its place in the dataset.
+        total_frames: Of a folder of frames, as the dataset's list has it.
     """
 
     video: str
@@ -39,6 +40,7 @@ class ExtractionJob:
     prompts: tuple[str, ...]
     dataset: NamedVideos
     index: int
+    total_frames: int | None = None
 
     def is_done(self, store: TokenStore) -> bool:
         """Whether the store has all its tokens, of the content that the video has now; not if it cannot be read."""
@@ -46,7 +48,7 @@ class ExtractionJob:
         if entry is None or not set(self.prompts) <= set(entry.textual):
             return False
         try:
-            return entry.fingerprint.matches(self.path)
+            return entry.fingerprint.matches(self.path, self.total_frames)
         except OSError:  # loading the video reports it
             return False
 
@@ -59,7 +61,7 @@ def make_jobs(datasets: Sequence[NamedVideos], prompts_of_class: Callable[[str],
         prompts_of_class: The prompts of a video, from the name of its class.
 
     Raises:
-        ValueError: If two different files go by one name.
+        ValueError: If two different files go by one name, or two lists disagree about the frames of one.
     """
     jobs: dict[str, ExtractionJob] = {}
     for dataset in datasets:
@@ -67,11 +69,17 @@ def make_jobs(datasets: Sequence[NamedVideos], prompts_of_class: Callable[[str],
             info = dataset.dataset.get_data_info(index)
             path = info.get('filename') or info['frame_dir']
             prompts = tuple(dict.fromkeys(prompts_of_class(dataset.class_names[label])))
-            job = jobs.setdefault(video, ExtractionJob(video, path, prompts, dataset, index))
+            frames = info.get('total_frames')
+            job = jobs.setdefault(video, ExtractionJob(video, path, prompts, dataset, index, frames))
             if job.path != path:
                 raise ValueError(
                     f'Two different files are called {video!r} in their datasets: {job.path} and {path}. Extract these '
                     'datasets into stores of their own.'
+                )
+            if job.total_frames != frames:
+                raise ValueError(
+                    f'One list gives {path} {job.total_frames} frames and another one {frames}. Correct the number in '
+                    'one of them.'
                 )
             jobs[video] = replace(job, prompts=tuple(dict.fromkeys(job.prompts + prompts)))
     return list(jobs.values())
@@ -96,6 +104,6 @@ class JobVideos:
     def __getitem__(self, number: int) -> tuple[int, Fingerprint | None, dict | None, str | None]:
         job = self.jobs[number]
         try:
-            return number, Fingerprint.of(job.path), job.dataset.load_video(job.index), None
+            return number, Fingerprint.of(job.path, job.total_frames), job.dataset.load_video(job.index), None
         except (RuntimeError, OSError) as error:
             return number, None, None, str(error)

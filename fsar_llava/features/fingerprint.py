@@ -14,14 +14,16 @@ class Fingerprint(NamedTuple):
         size: Bytes, of all files together.
         mtime_ns: Time of the last change of any of the files.
         sha256: Hash of the content.
+        total_frames: Frames that the list of videos gives a folder of frames; where they are sampled depends on it.
     """
 
     size: int
     mtime_ns: int
     sha256: str
+    total_frames: int | None = None
 
     @classmethod
-    def of(cls, path: str | Path) -> Fingerprint:
+    def of(cls, path: str | Path, total_frames: int | None = None) -> Fingerprint:
         """Read a video, or a folder of frames, once."""
         files = _files(path)
         size, mtime_ns = _size_and_time(files)
@@ -32,10 +34,12 @@ class Fingerprint(NamedTuple):
             with file.open('rb') as stream:
                 while block := stream.read(1 << 20):
                     content.update(block)
-        return cls(size, mtime_ns, content.hexdigest())
+        return cls(size, mtime_ns, content.hexdigest(), total_frames)
 
-    def matches(self, path: str | Path) -> bool:
+    def matches(self, path: str | Path, total_frames: int | None = None) -> bool:
         """Whether the content is still the same; it is read only where size is equal and the time is not."""
+        if total_frames != self.total_frames:
+            return False
         size, mtime_ns = _size_and_time(_files(path))
         if size != self.size:
             return False

@@ -29,7 +29,8 @@ class TokenManifest:
     Attributes:
         folder: The store.
         identity: Everything that changes the numbers except the videos themselves: ``backbone`` (its ``identity()``),
-            ``prompts`` (templates), ``pipeline`` and ``data_preprocessor`` (configs) and ``dtype``.
+            ``prompts`` (templates), ``dataset`` (how it counts and names frames), ``pipeline`` and
+            ``data_preprocessor`` (configs) and ``dtype``.
     """
 
     folder: Path

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
@@ -79,7 +80,6 @@ class TokenStore:
             if entry.video in self.videos:
                 self.superseded.append(self.videos[entry.video])
             self.videos[entry.video] = entry
-        self._found: dict[str, str] = {}  # path -> name
         self._files: OrderedDict[Path, object] = OrderedDict()
         self._process = os.getpid()
 
@@ -98,31 +98,38 @@ class TokenStore:
     def __contains__(self, video: str) -> bool:
         return video in self.videos
 
-    def find(self, path: str) -> VideoTokensOnDisk:
-        """The entry of a video, from its name in the store or from a path that ends in it.
+    def entry(self, video: str) -> VideoTokensOnDisk:
+        """The entry of a video, from its name.
 
         Raises:
             KeyError: If there is none.
         """
-        if path in self.videos:
-            return self.videos[path]
-        if path not in self._found:
-            parts = PurePosixPath(path).parts
-            ends = ('/'.join(parts[begin:]) for begin in range(1, len(parts)))
-            name = next((end for end in ends if end in self.videos), None)
-            if name is None:
-                raise KeyError(
-                    f'The token store {self.folder} holds no video {path!r} (it holds {len(self)} videos). Run the '
-                    'extraction again, with the split that the video belongs to.'
-                )
-            self._found[path] = name
-        return self.videos[self._found[path]]
+        if video not in self.videos:
+            raise KeyError(
+                f'The token store {self.folder} holds no video {video!r} (it holds {len(self)} videos, such as '
+                f'{next(iter(self.videos), None)!r}). Run the extraction again, with the split that the video belongs '
+                'to and with the data_prefix that it is read with; names are relative to it.'
+            )
+        return self.videos[video]
+
+    def find(self, path: str) -> VideoTokensOnDisk:
+        """The entry of a video whose name is not known, from a path that ends in it; the longest such name counts.
+
+        Only for videos that were extracted: the path of another one may end in a name of the store by chance, as
+        ``b/x.mp4`` ends in ``x.mp4``.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        parts = posixpath.normpath(path).split('/')
+        ends = [path, *('/'.join(parts[begin:]) for begin in range(len(parts)))]
+        return self.entry(next((end for end in ends if end in self.videos), path))
 
     def read(self, video: str, prompts: Iterable[str] | None = None, *, visual: bool = True) -> StoredVideo:
         """Read the tokens of one video.
 
         Args:
-            video: Its name in the store, or a path that ends in it.
+            video: Its name in the store.
             prompts: The prompts whose tokens are wanted; None for all that the store has.
             visual: Whether the visual tokens are wanted; else they are None.
 
@@ -130,7 +137,7 @@ class TokenStore:
             KeyError: If the video or a prompt is not in the store.
             TokenShardError: If the bytes are not those that were written.
         """
-        return self.read_entry(self.find(video), prompts, visual=visual)
+        return self.read_entry(self.entry(video), prompts, visual=visual)
 
     def read_entry(
         self, entry: VideoTokensOnDisk, prompts: Iterable[str] | None = None, *, visual: bool = True
@@ -147,13 +154,24 @@ class TokenStore:
             textual[prompt] = self._tensor(entry, textual_name(entry.row, names.index(prompt)), entry.textual[prompt])
         return StoredVideo(self._tensor(entry, visual_name(entry.row), entry.visual) if visual else None, textual)
 
-    def check_content(self, entry: VideoTokensOnDisk, path: str | Path) -> None:
-        """Refuse tokens of a video that is no longer the one at ``path``. A video that is not there is not checked.
+    def check_content(self, entry: VideoTokensOnDisk, path: str | Path, total_frames: int | None = None) -> None:
+        """Refuse tokens of a video that is no longer the one at ``path``. A file that is not there is not checked.
+
+        Args:
+            entry: Its tokens.
+            path: The file, or the folder of frames.
+            total_frames: Of a folder of frames, as the dataset's list has it.
 
         Raises:
             ValueError: If the content is another one than what was encoded.
         """
-        if os.path.exists(path) and not entry.fingerprint.matches(path):
+        if total_frames != entry.fingerprint.total_frames:
+            raise ValueError(
+                f'The list gives {path} {total_frames} frames, but the tokens in the store {self.folder} were made '
+                f'from {entry.fingerprint.total_frames} frames. Run the extraction again with this list; it encodes '
+                'the videos that have changed.'
+            )
+        if os.path.exists(path) and not entry.fingerprint.matches(path, total_frames):
             raise ValueError(
                 f'The video {path} was replaced after its tokens were extracted: the store {self.folder} has those of '
                 f'{entry.fingerprint.size} bytes, sha256 {entry.fingerprint.sha256[:12]}. Run the extraction again; '

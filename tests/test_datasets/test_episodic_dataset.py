@@ -277,6 +277,19 @@ class TestBrokenVideos:
         assert not set(way0) & set(used)
         assert Counter(dataset.video_labels[index] for index in used).most_common(1)[0][1] == 3
 
+    def test_replacements_do_not_depend_on_the_order_of_the_lines(self, own_videos):
+        path = own_videos / 'test.txt'
+        lines = path.read_text().splitlines()
+        replaced = []
+        for order in (lines, lines[::-1]):
+            path.write_text('\n'.join(order))
+            dataset = episodes(own_videos, num_episodes=20, on_error='replace')
+            sampler = EpisodicSampler(dataset, num_ways=5, num_shots=1, num_queries=1, seed=0)
+            broken = {index: 'broken' for index, name in enumerate(dataset.video_names) if name.endswith('2.mp4')}
+            assert any(item.index in broken for i in range(20) for item in sampler.episode(i).items)
+            replaced.append([dataset.digest(dataset.replace_videos(sampler.episode(i), broken)) for i in range(20)])
+        assert replaced[0] == replaced[1]
+
     def test_no_replacement_left(self, own_videos, warnings_logged):
         dataset = episodes(own_videos, on_error='replace')
         episode, position = self.episode_with(dataset, 'query')

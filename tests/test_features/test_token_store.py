@@ -66,10 +66,23 @@ def test_round_trip(tmp_path: Path, dtype: str) -> None:
 
 def test_a_video_is_found_by_any_path_that_ends_in_its_name(tmp_path: Path) -> None:
     fill(tmp_path, range(2))
+    with TokenWriter(tmp_path, IDENTITY) as writer:
+        writer.add('1.mp4', PRINT, *tokens(2))
     store = TokenStore(tmp_path)
-    assert store.find('/data/videos/a b/1.mp4').video == 'a b/1.mp4'
-    with pytest.raises(KeyError, match=r'no video .*b/1\.mp4.* 2 videos'):
-        store.find('b/1.mp4')
+    for path in ('a b/1.mp4', './a b/1.mp4', '/data/videos/a b/1.mp4', '../x/../a b//1.mp4'):
+        assert store.find(path).video == 'a b/1.mp4'
+    assert store.find('./1.mp4').video == '1.mp4'
+    with pytest.raises(KeyError, match=r"no video 'b/0\.mp4'.* 3 videos, such as '"):
+        store.find('b/0.mp4')
+
+
+def test_a_name_stands_for_no_other_video(tmp_path: Path) -> None:
+    with TokenWriter(tmp_path, IDENTITY) as writer:
+        writer.add('x.mp4', PRINT, *tokens(0))
+    store = TokenStore(tmp_path)
+    for ask in (store.entry, store.read):
+        with pytest.raises(KeyError, match=r"no video 'other/x\.mp4'"):
+            ask('other/x.mp4')
 
 
 def test_shards_are_bounded_in_bytes(tmp_path: Path) -> None:

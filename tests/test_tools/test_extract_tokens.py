@@ -9,18 +9,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 import fsar_llava.engine.loops  # noqa: F401
+from fsar_llava.datasets import EpisodicDataset
+from fsar_llava.datasets.transforms import LoadVideoTokens
 from fsar_llava.features import Fingerprint, TokenStore, TokenStoreMismatchError, TokenWriter
-from fsar_llava.features.extraction_job import ExtractionJob
+from fsar_llava.features.extraction_job import ExtractionJob, make_jobs
 from fsar_llava.features.store_care import verify
 from fsar_llava.features.token_extractor import TokenExtractor
 from fsar_llava.features.token_shard import ForeignShardError
@@ -289,6 +293,73 @@ def test_a_batch_size_is_found_without_readable_videos(tmp_path: Path) -> None:
     jobs = [ExtractionJob(f'{n}.mp4', str(tmp_path / f'{n}.mp4'), ('What?',), dataset=None, index=n) for n in range(99)]
     on_a_gpu = SimpleNamespace(device=torch.device('cuda'))
     assert TokenExtractor(None, on_a_gpu, None).find_batch_size(jobs) == 1
+
+
+FRAMES = 'test_dataloader.dataset.dataset.{}'.format
+
+
+def extract_frames(folder: Path, frames: Sequence[int], *options: str) -> int:
+    """Extract one folder of frames a class into ``folder/store``, from a list with these numbers of frames."""
+    (folder / 'list.txt').write_text(''.join(f'{label} {count} {label}\n' for label, count in enumerate(frames)))
+    cfg = Config.fromfile(CONFIG)
+    rest = cfg.test_dataloader.dataset.dataset.pipeline[-3:]
+    sample = dict(type='SampleFrames', clip_len=1, num_clips=8, test_mode=True)
+    cfg.test_dataloader.dataset.dataset = dict(
+        type='RawframeDataset',
+        ann_file=str(folder / 'list.txt'),
+        data_prefix=dict(img=str(folder)),
+        pipeline=[sample, dict(type='RawFrameDecode'), *rest],
+    )
+    cfg.dump(folder / 'config.py')
+    command = [str(folder / 'config.py'), '--out', str(folder / 'store'), '--num-workers', '0', '--split', 'test']
+    return main([*command, *options])
+
+
+def test_frames_that_are_counted_or_named_in_another_way(
+    data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for label in range(2):
+        (tmp_path / str(label)).mkdir()
+        for number in range(1, 21):
+            image = np.full((64, 64, 3), 10 * number, np.uint8)
+            for name in (f'img_{number:05d}.jpg', f'flow_{number:05d}.jpg'):
+                cv2.imwrite(str(tmp_path / str(label) / name), image)
+    assert extract_frames(tmp_path, [18, 20]) == 0
+    before = TokenStore(tmp_path / 'store').read('0').visual
+
+    capsys.readouterr()
+    assert extract_frames(tmp_path, [20, 20]) == 0
+    assert '1 stored videos, such as 0, have changed' in capsys.readouterr().out
+    store = TokenStore(tmp_path / 'store')
+    assert torch.equal(store.read('0').visual, store.read('1').visual)
+    assert not torch.equal(store.read('0').visual, before)
+
+    load = LoadVideoTokens(str(tmp_path / 'store'))
+    load(dict(frame_dir=str(tmp_path / '0'), total_frames=20))
+    load = LoadVideoTokens(str(tmp_path / 'store'))
+    with pytest.raises(ValueError, match=r'0 18 frames, but .* were made from 20 frames.*extraction again'):
+        load(dict(frame_dir=str(tmp_path / '0'), total_frames=18))
+
+    for name, old, new in (('start_index', 1, 0), ('filename_tmpl', 'img_{:05}.jpg', 'flow_{:05}.jpg')):
+        with pytest.raises(TokenStoreMismatchError) as caught:
+            extract_frames(tmp_path, [20, 20], '--cfg-options', f'{FRAMES(name)}={new}')
+        assert f'dataset.{name}: store {old!r}, config {new!r}' in str(caught.value)
+
+
+def test_splits_that_count_frames_in_two_ways(data_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"of val and test .*'start_index': 0.*'start_index': 1.*stores of their own"):
+        extract(tmp_path, '--split', 'val', 'test', '--cfg-options', f'{FRAMES("start_index")}=1')
+
+
+def test_lists_that_disagree_about_a_video(tmp_path: Path) -> None:
+    datasets = []
+    for frames in (10, 20):
+        (tmp_path / 'list.txt').write_text(f'a {frames} 0\n')
+        config = dict(type='RawframeDataset', ann_file=str(tmp_path / 'list.txt'), pipeline=[])
+        datasets.append(EpisodicDataset(config))
+    assert len(make_jobs([datasets[0], datasets[0]], lambda name: ['What?'])) == 1
+    with pytest.raises(ValueError, match='One list gives a 10 frames and another one 20'):
+        make_jobs(datasets, lambda name: ['What?'])
 
 
 def in_background(task: Callable[[], object]) -> multiprocessing.Process:

@@ -9,6 +9,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from torch import Tensor
 
+from fsar_llava.datasets.annotations import segment
 from fsar_llava.features import TokenStore
 from fsar_llava.features.token_shard import VideoTokensOnDisk
 from fsar_llava.models.backbones.stored_tokens import prompt_table
@@ -19,6 +20,9 @@ class LoadVideoTokens(BaseTransform):
     """Reads the tokens of a video from a token store; the whole rest of such a pipeline is
     ``dict(type='PackActionInputs', collect_keys=('visual', 'textual', 'prompts'))``.
 
+    An :class:`EpisodicDataset` tells which video it is (``video_name``). Of other datasets only the path is known: a
+    video that was not extracted gets the tokens of one whose name its path ends in (see :meth:`TokenStore.find`).
+
     No video is opened. Where the video file is there, it is made sure that it is still the one that was encoded.
     The model needs a :class:`StoredTokens` backbone.
 
@@ -27,7 +31,8 @@ class LoadVideoTokens(BaseTransform):
         expect: What the store must have been made from: any fields of its identity, nested, such as
             ``dict(backbone=dict(layer=16, grid=4), prompts=[...], pipeline=[...], dtype='bfloat16')``.
         check_content: Compare each video file, where there is one, with the content that was encoded. Size and time
-            of change are compared; a file with another time is read once.
+            of change are compared; a file with another time is read once. Of a folder of frames, compare their number
+            in the list too.
         keep_bytes: How many bytes of tokens every loading process keeps in memory, those that it read first; 0 for
             none. They are handed out again and again: what comes after this transform must not change them in place.
 
@@ -49,17 +54,18 @@ class LoadVideoTokens(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add ``visual [T, P, D]``, ``textual [*, D]`` and ``prompts [R, 3]`` (see :class:`StoredTokens`)."""
         path = results.get('filename') or results['frame_dir']
-        entry = self.store.find(path)
+        name = results.get('video_name')
+        entry = self.store.find(path + segment(results)) if name is None else self.store.entry(name)
         tokens = self._kept.get(entry.video)
         if tokens is None:
-            tokens = self._read(entry, path)
+            tokens = self._read(entry, path, results.get('total_frames'))
             self._keep(entry.video, tokens)
         results.update(tokens)
         return results
 
-    def _read(self, entry: VideoTokensOnDisk, path: str) -> dict[str, Tensor]:
+    def _read(self, entry: VideoTokensOnDisk, path: str, total_frames: int | None) -> dict[str, Tensor]:
         if self.check_content and entry.video not in self._checked:
-            self.store.check_content(entry, path)
+            self.store.check_content(entry, path, total_frames)
             self._checked.add(entry.video)
         visual, textual = self.store.read_entry(entry)
         return dict(

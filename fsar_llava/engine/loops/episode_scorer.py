@@ -41,7 +41,7 @@ class EpisodeScorer:
             type(head).episode_scores is PrototypeHead.episode_scores
             and head.prototype is None
             and head.modulation is None
-            and not head.matching.multimodal
+            and not head.multimodal
             and hasattr(head.matching, 'prepare')
         )
 

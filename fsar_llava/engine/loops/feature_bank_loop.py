@@ -128,7 +128,7 @@ class FeatureBankLoop(BaseLoop):
         if not self._pipeline_checked:
             first = first_readable(dataset)
             check_deterministic(
-                dataset.dataset.pipeline.transforms, lambda: copy.deepcopy(dataset.dataset.get_data_info(first))
+                dataset.dataset.pipeline.transforms, lambda: copy.deepcopy(dataset.get_data_info(first))
             )
             self._pipeline_checked = True
         samplers = [setting.sampler(sampler) for setting in self.settings] or [sampler]

@@ -148,7 +148,9 @@ def test_wrong_settings(run_test: Callable[..., dict], settings: list[dict], mes
 
 
 @pytest.mark.parametrize(
-    'step', [dict(type='Flip', flip_ratio=0.5), dict(type='RandomCrop', size=24)], ids=['Flip', 'RandomCrop']
+    'step',
+    [dict(type='Flip', flip_ratio=0.5), dict(type='Flip', flip_ratio=0.1), dict(type='RandomCrop', size=24)],
+    ids=['Flip', 'rare Flip', 'RandomCrop'],
 )
 def test_random_pipelines_are_refused(run_test: Callable[..., dict], step: dict) -> None:
     def insert(cfg: Config) -> None:

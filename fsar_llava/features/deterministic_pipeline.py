@@ -57,7 +57,7 @@ def _random_state(seed: int) -> Iterator[None]:
     states = _states()
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs too
     try:
         yield
     finally:

@@ -131,7 +131,12 @@ class TokenExtractor:
         for count in (1, 1, 2):  # the first loads the model
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
-            self._encode_at_once([jobs[item[0]]] * count, [dict(item[2]) for _ in range(count)])
+            try:
+                self._encode_at_once([jobs[item[0]]] * count, [dict(item[2]) for _ in range(count)])
+            except torch.OutOfMemoryError:
+                if count == 1:
+                    raise
+                return 1
             peaks.append(torch.cuda.max_memory_allocated(device))
         free, _ = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device) - peaks[1]

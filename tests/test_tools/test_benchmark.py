@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,17 @@ def test_extraction_of_a_miniature(monkeypatch: pytest.MonkeyPatch) -> None:
     names = {name for name, *_ in rows}
     assert {'ours / naive way', 'ours / naive way, both with decoding', '22 prompts / 1 prompt, time'} <= names
     assert all(value > 0 for _, value, _ in rows)
+
+
+def test_the_whole_extraction_counts() -> None:
+    """Also what lies before its first batch and behind its last one."""
+
+    class Slow:
+        def run(self, jobs: list) -> dict:
+            time.sleep(0.2)
+            return {}
+
+    assert 20 < extraction.overlapped(Slow(), [None] * 8, 4) <= 40
 
 
 def test_operations_are_those_of_the_layers() -> None:

@@ -289,6 +289,26 @@ def test_a_video_that_lacks_a_prompt_is_missing(tmp_path: Path, capsys: pytest.C
         )
 
 
+def test_a_batch_size_is_found_where_one_video_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ('synchronize', 'reset_peak_memory_stats', 'max_memory_allocated'):
+        monkeypatch.setattr(torch.cuda, name, lambda device: 0)
+
+    def encode(self: TokenExtractor, jobs: list, videos: list) -> None:
+        if len(videos) > room:
+            raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(TokenExtractor, '_encode_at_once', encode)
+    (tmp_path / '0.mp4').write_bytes(b'video')
+    dataset = SimpleNamespace(load_video=lambda index: dict(inputs=None))
+    job = ExtractionJob('0.mp4', str(tmp_path / '0.mp4'), ('What?',), dataset, index=0)
+    extractor = TokenExtractor(None, SimpleNamespace(device=torch.device('cuda')), None)
+    room = 1
+    assert extractor.find_batch_size([job]) == 1
+    room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        extractor.find_batch_size([job])
+
+
 def test_a_batch_size_is_found_without_readable_videos(tmp_path: Path) -> None:
     jobs = [ExtractionJob(f'{n}.mp4', str(tmp_path / f'{n}.mp4'), ('What?',), dataset=None, index=n) for n in range(99)]
     on_a_gpu = SimpleNamespace(device=torch.device('cuda'))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from torch import Tensor, nn
+from mmengine.model import ModuleList
+from torch import Tensor
 
 from fsar_llava.structures import EpisodeBatch, EpisodeScores, VideoFeatures, as_video_features
 
@@ -52,7 +53,7 @@ class PrototypeHead(BaseHead):
         self.matching = MODELS.build(matching)
         losses = losses or dict(type='FewShotCrossEntropy')
         losses = [losses] if isinstance(losses, dict) else losses
-        self.losses = nn.ModuleList(MODELS.build(loss) for loss in losses)
+        self.losses = ModuleList(MODELS.build(loss) for loss in losses)
         self.temperature = temperature
 
     @property

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
+import pytest
 import torch
 from mmaction.registry import MODELS
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, load_tool
 
 README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
 
 
-def test_own_metric():
-    (block,) = (code for code in re.findall(r'```python\n(.*?)```', README, re.DOTALL) if 'ClosestFrame' in code)
-    exec(block, {'__name__': 'readme'})
+def test_own_metric(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metric, config = (code for code in re.findall(r'```python\n(.*?)```', README, re.DOTALL) if 'ClosestFrame' in code)
+    (tmp_path / 'closest_frame.py').write_text(metric)
+    (tmp_path / 'closest_frame_config.py').write_text(config)
+    (tmp_path / 'configs').symlink_to(REPOSITORY / 'configs')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    command = re.search(r'python tools/test.py (closest_frame_config.py none)', README)[1].split()
+    options = ['dataset.num_episodes=4', 'num_workers=0', 'persistent_workers=False']
+    load_tool('tools/test.py').main([*command, '--cfg-options', *(f'test_dataloader.{option}' for option in options)])
+    assert json.loads((tmp_path / 'work_dirs/closest_frame_config/few_shot_result.json').read_text())['episodes'] == 4
+
     query, support = torch.randn(2, 3, 4, 8), torch.randn(2, 5, 1, 6, 8)
     distance = MODELS.build(dict(type='ClosestFrame'))(query, support)
     cosine = torch.cosine_similarity(query[1, 2, :, None], support[1, 4, 0, None], dim=-1)

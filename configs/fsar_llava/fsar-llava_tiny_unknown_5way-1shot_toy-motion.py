@@ -1,4 +1,4 @@
-# The quick start: FSAR-LLaVA on a random miniature Video-LLaVA; shows that everything works, not what an MLLM knows.
+# FSAR-LLaVA on a random miniature Video-LLaVA; shows that everything works, not what an MLLM knows.
 #   python tools/train.py configs/fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py
 #   python tools/test.py configs/fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py work_dirs/fsar-llava_tiny_unknown_5way-1shot_toy-motion/best_*.pth
 _base_ = [

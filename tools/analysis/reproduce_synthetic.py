@@ -4,8 +4,8 @@
     python tools/analysis/reproduce_synthetic.py [--jobs 2] [--quick] [--only 'training-free*'] [--publish]
 
 Every row is an ordinary config, `<out>/rows/<row>/config.py`, that the standard tools train and test; what is done is
-not done again. Layer, learning rate, temperature, fusion and metric are chosen on meta-val; only then is meta-test
-read. Afterwards `<out>` holds `table.md`, `table.json`, `choices.json` and three figures.
+not done again. Layer, learning rate, temperature, fusion and metric are chosen on meta-val, the layer among those that
+leave room for training; only then is meta-test read. Afterwards `<out>` holds `table.md`, `table.json`, `choices.json` and three figures.
 """
 
 from __future__ import annotations

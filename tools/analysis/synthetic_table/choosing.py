@@ -113,11 +113,13 @@ def training_free_best(settings: Settings) -> dict[str, float]:
 
 
 def reference_layers(best: Mapping[str, float], layers: list[str]) -> tuple[list[str], str]:
-    """Those layers that leave room, and a remark where there is none."""
+    """Those layers that leave room for training, and a remark where that excludes some or there is none."""
     known = [layer for layer in layers if layer in best]
     inside = [layer for layer in known if LOW <= best[layer] <= HIGH]
-    if inside or not known:
-        return inside or layers, ''
+    if inside == known:
+        return layers, ''
+    if inside:
+        return inside, f'Only layers that are within {LOW:g} to {HIGH:g} % without training were to choose from.'
     nearest = min(known, key=lambda layer: max(LOW - best[layer], best[layer] - HIGH))
     return [nearest], f'No layer is within {LOW:g} to {HIGH:g} % without training; the nearest one is taken.'
 

@@ -5,7 +5,8 @@
 
 Every row is an ordinary config, `<out>/rows/<row>/config.py`, that the standard tools train and test; what is done is
 not done again. Layer, learning rate, temperature, fusion and metric are chosen on meta-val, the layer among those that
-leave room for training; only then is meta-test read. Afterwards `<out>` holds `table.md`, `table.json`, `choices.json` and three figures.
+leave room for training; only then is meta-test read. Afterwards `<out>` holds `table.md`, `table.json`, `choices.json`
+and three figures.
 """
 
 from __future__ import annotations

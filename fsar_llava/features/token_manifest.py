@@ -61,6 +61,8 @@ class TokenManifest:
             raise ValueError(
                 f'{path} is damaged ({error}). Copy it from a backup, or extract the tokens anew.'
             ) from error
+        if 'store_id' not in content:
+            raise ValueError(f'{path} is not that of a token store. Give another folder.')
         if content.get('format') != FORMAT:
             raise ValueError(
                 f'{path} is of format {content.get("format")!r}, but fsar_llava {__version__} reads format {FORMAT}. '

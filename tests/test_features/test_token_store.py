@@ -270,6 +270,12 @@ def test_an_edited_manifest_is_refused(tmp_path: Path) -> None:
         TokenStore(tmp_path)
 
 
+def test_a_data_set_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / 'manifest.json').write_text('{"format": 1, "videos": 3}')
+    with pytest.raises(ValueError, match=r'manifest\.json is not that of a token store\. Give another folder'):
+        TokenStore(tmp_path)
+
+
 def test_a_folder_without_manifest_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='extract_tokens'):
         TokenStore(tmp_path)

@@ -65,6 +65,9 @@ def test_protocol(name):
         if 'tokens' not in method:
             [sample] = [step for step in pipelines(cfg)[part] if step.type == 'SampleFrames']
             assert (sample.num_clips, sample.get('test_mode', False)) == (8, part != 'train')
+    step = cfg.train_dataloader.batch_size * cfg.optim_wrapper.get('accumulative_counts', 1)
+    assert step == (8 if 'llava' in method else 16)
+    assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
     assert cfg.test_dataloader.dataset.num_episodes == 10000
     assert cfg.default_hooks.checkpoint.save_best == 'few_shot/acc'
 

@@ -19,14 +19,23 @@ SOURCES = (
 
 
 def test_source_distribution_holds_what_the_build_copies(tmp_path):
-    command = [sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(tmp_path), 'sdist', '-d', str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    command = [sys.executable, 'setup.py', '-q', 'sdist', '-d', str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=copy_sources(tmp_path / 'source'))
     [archive] = tmp_path.glob('*.tar.gz')
     with tarfile.open(archive) as content:
         names = {name.partition('/')[2] for name in content.getnames()}
     shipped = [path.relative_to(REPOSITORY).as_posix() for folder in ('configs', 'tools') for path in files(folder)]
     assert len(shipped) > 150
     assert names >= {*shipped, 'model-index.yml', 'fsar_llava/datasets/splits/hmdb51.json'}
+
+
+def copy_sources(folder):
+    folder.mkdir()
+    for name in SOURCES:
+        path = REPOSITORY / name
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, folder / name)
+    return folder
 
 
 def files(folder):
@@ -36,12 +45,7 @@ def files(folder):
 @pytest.mark.slow
 def test_installed_copy_trains(toy_videos, tmp_path):
     # Built from a copy, so that no build folder is left behind.
-    source, site = tmp_path / 'source', tmp_path / 'site'
-    source.mkdir()
-    for name in SOURCES:
-        path = REPOSITORY / name
-        copy = shutil.copytree if path.is_dir() else shutil.copy
-        copy(path, source / name)
+    source, site = copy_sources(tmp_path / 'source'), tmp_path / 'site'
     install = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-build-isolation', '--target']
     subprocess.run([*install, str(site), str(source)], check=True, capture_output=True)
     shutil.rmtree(source)

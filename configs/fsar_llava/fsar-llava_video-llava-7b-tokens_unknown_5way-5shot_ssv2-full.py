@@ -14,8 +14,6 @@ model = dict(
     data_preprocessor=dict(_delete_=True, type='TokenDataPreprocessor'),
     backbone=dict(_delete_=True, type='StoredTokens', store=store),
 )
-train_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
 val_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))
 test_dataloader = dict(batch_size=8, dataset=dict(dataset=dict(pipeline=pipeline)))
-optim_wrapper = dict(accumulative_counts=1)
-auto_scale_lr = dict(base_batch_size=8)

@@ -9,10 +9,12 @@ from mmengine.logging import print_log
 
 
 def add_note(evaluator: Evaluator, note: str) -> None:
-    """Hand a remark to the metrics, in ``notes`` of their ``dataset_meta``, and to the log.
+    """Hand a remark to the metrics, in ``notes`` of their ``dataset_meta``, and to the log, once.
 
     :class:`FewShotMetric` writes it into the result.
     """
-    print_log(f'The result will be marked: {note}.', logger='current', level=logging.WARNING)
-    meta = dict(evaluator.dataset_meta or {})
-    evaluator.dataset_meta = dict(meta, notes=[*meta.get('notes', []), note])
+    meta = evaluator.dataset_meta or {}
+    notes = meta.get('notes', [])
+    if note not in notes:
+        print_log(f'The result will be marked: {note}.', logger='current', level=logging.WARNING)
+        evaluator.dataset_meta = dict(meta, notes=[*notes, note])

@@ -50,7 +50,7 @@ def notes_of_test(checkpoint, **options):
     hook.after_load_checkpoint(runner, checkpoint)
     hook.before_test(runner)
     assert runner.test_loop.evaluator.dataset_meta['list_hash'] == 'abc'
-    return runner.test_loop.evaluator.dataset_meta['notes']
+    return runner.test_loop.evaluator.dataset_meta.get('notes', [])
 
 
 def test_the_usual_course_needs_no_remark():

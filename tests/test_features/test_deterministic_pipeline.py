@@ -51,6 +51,11 @@ def test_a_generator_of_its_own_shows_in_the_results() -> None:
         check_deterministic([adding(GENERATOR.random)], video)
 
 
+@pytest.mark.parametrize('ratio', [0, 1])
+def test_draws_that_decide_nothing_pass(ratio: int) -> None:
+    check_deterministic([TRANSFORMS.build(dict(type='Flip', flip_ratio=ratio))], video)
+
+
 @pytest.mark.parametrize('number', [lambda: 1, seeded])
 def test_what_is_always_the_same_passes(number: Callable[[], float]) -> None:
     check_deterministic([adding(number)], video)

@@ -122,7 +122,7 @@ def test_quick_run_makes_table_and_figures_and_chooses_on_meta_val(tmp_path: Pat
     out, data = tmp_path / 'out', tmp_path / 'synthetic_motion'
     command = [sys.executable, str(SCRIPT), '--quick', '--data', str(data), '--out', str(out), '--jobs', '2']
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(REPOSITORY), os.environ.get('PYTHONPATH', '')])}
-    first = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+    first = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1800)
     logs = ''.join(path.read_text()[-2000:] for path in out.glob('*/*/*.log') if not path.with_suffix('.json').exists())
     assert first.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:] + logs
     table = json.loads((out / 'table.json').read_text())

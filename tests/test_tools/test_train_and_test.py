@@ -165,7 +165,9 @@ def test_mismatch_can_be_allowed(trained, tmp_path):
 
 
 def test_checkpoint_of_another_model_is_refused(trained, tmp_path):
-    with pytest.raises(ValueError, match=r'best_few_shot_acc_.* lacks \d+ of the \d+ parameters of the model, such as'):
+    with pytest.raises(
+        ValueError, match=r'best_few_shot_acc_.* lacks \d+ of the \d+ weights of the model in their shape'
+    ):
         evaluate(best(trained[0]), tmp_path, config=PROTONET)
 
 

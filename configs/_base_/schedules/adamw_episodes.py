@@ -12,7 +12,7 @@ optim_wrapper = dict(
     accumulative_counts=4,
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=100),
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=400),
     dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=2)

@@ -189,10 +189,8 @@ class Audit:
         for split in SPLITS:
             ways = sum(row['split'] == split and row['written'] >= 2 for row in self.classes())
             if ways < USUAL_WAYS:
-                lines.append(
-                    f'{split} has {ways} classes of two videos or more, for a support and a query: configs need '
-                    f'{split}_dataloader.sampler.num_ways={ways} or less'
-                )
+                remedy = f'set {split}_dataloader.sampler.num_ways={ways} or less' if ways > 1 else 'add some'
+                lines.append(f'{split} has {ways} classes of two videos or more, for a support and a query: {remedy}')
         if self.opened is None:
             lines.append('The videos were not opened: unreadable, short and duplicate ones are unknown')
         return lines

@@ -75,10 +75,8 @@ class ProtocolHook(Hook):
             selection_note(self.selection_classes, classes),
             pretraining_note(pretrained_on, classes),
         ]
-        evaluator = runner.test_loop.evaluator
-        evaluator.dataset_meta = dict(evaluator.dataset_meta or {}, notes=[])
         for remark in filter(None, remarks):
-            add_note(evaluator, remark)
+            add_note(runner.test_loop.evaluator, remark)
 
     def _remember(self, train_classes: Sequence[str], selection_classes: Sequence[str]) -> None:
         self.train_classes = sorted({*self.train_classes, *train_classes})

@@ -65,7 +65,7 @@ class EpisodeScorer:
         device = self.bank.visual.device
         logits = torch.zeros(len(plan), queries, ways)
         step = self.batch_size or self._batch_size(plan)
-        # All processes have the same batches, whatever their number, and so the numbers do not depend on it.
+        # All processes have the same batches, each its share of them.
         for begin in range(rank * step, len(plan), world_size * step):
             support, query = plan.indices(begin, begin + step, device)
             logits[begin : begin + step] = self._score(support, query).float().cpu()

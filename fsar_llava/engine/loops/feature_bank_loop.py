@@ -93,6 +93,7 @@ class FeatureBankLoop(BaseLoop):
         Returns:
             The evaluator's metrics; with ``settings``, those of each behind its name.
         """
+        self.evaluator.dataset_meta = dict(self.evaluator.dataset_meta or {}, notes=[])
         self.runner.call_hook(f'before_{self.stage}')
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         self._check_model(model)
@@ -127,9 +128,7 @@ class FeatureBankLoop(BaseLoop):
         dataset, sampler = self.episodes.dataset, self.episodes.sampler
         if not self._pipeline_checked:
             first = first_readable(dataset)
-            check_deterministic(
-                dataset.dataset.pipeline.transforms, lambda: copy.deepcopy(dataset.get_data_info(first))
-            )
+            check_deterministic(dataset.dataset.pipeline.transforms, lambda: dataset.get_data_info(first))
             self._pipeline_checked = True
         samplers = [setting.sampler(sampler) for setting in self.settings] or [sampler]
         return [EpisodePlan.make(dataset, own, variants, unreadable) for own in samplers]

@@ -81,7 +81,7 @@ class PrototypeHead(BaseHead):
         losses: dict[str, Tensor] = {}
         for loss in self.losses:
             for name, value in loss(scores, batch).items():
-                losses[name] = losses.get(name, 0) + value
+                losses[name] = losses[name] + value if name in losses else value
         hits = scores.logits.argmax(-1) == batch.labels()
         losses['acc'] = 100 * hits.float().mean()
         return losses

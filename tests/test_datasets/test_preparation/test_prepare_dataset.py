@@ -126,6 +126,9 @@ def test_custom_by_ratio(make_tree, tmp_path):
             names[int(label)].replace(' ', '') for _, label in rows
         }
     assert [found.video for found in one.selection.left_out] == ['loose.mp4']
+    sizes = [line for line in one.findings() if 'classes of two videos or more' in line]
+    assert 'set train_dataloader.sampler.num_ways=3 or less' in sizes[0]
+    assert [line.rpartition(': ')[2] for line in sizes[1:]] == ['add some', 'add some']
 
 
 def test_custom_by_lists(make_tree, write_file, tmp_path):

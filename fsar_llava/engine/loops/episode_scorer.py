@@ -15,8 +15,9 @@ from .episode_plan import EpisodePlan
 FEATURE_BYTES = {'cpu': 1 << 22, 'cuda': 1 << 29}
 """Features that are gathered at a time: on a CPU what its caches hold, beside what a head makes of them."""
 
-PREPARED_BYTES = {'cpu': 1 << 25, 'cuda': 1 << 29}
-"""What a metric prepared, which is gathered at a time: little more is made of it, and few long steps are faster."""
+PREPARED_BYTES = {'cpu': 1 << 24, 'cuda': 1 << 28}
+"""The largest tensor that is gathered at a time of what a metric prepared: little more is made of it, and few long
+steps are faster."""
 
 
 class EpisodeScorer:
@@ -83,13 +84,14 @@ class EpisodeScorer:
     def _batch_size(self, plan: EpisodePlan) -> int:
         """Episodes whose features are gathered and scored at a time."""
         support, query = plan.indices(0, 1, torch.device('cpu'))
-        videos = support.numel() + query.numel()
         if self._prepared is None:
-            tensors, limit = [self.bank.visual, self.bank.textual], self._limit(FEATURE_BYTES)
+            features = [tensor for tensor in (self.bank.visual, self.bank.textual) if tensor is not None]
+            size = sum(tensor[0].nbytes for tensor in features) * (support.numel() + query.numel())
+            limit = self._limit(FEATURE_BYTES)
         else:
-            tensors, limit = self._prepared.values(), self._limit(PREPARED_BYTES)
-        size = sum(tensor[0].nbytes for tensor in tensors if tensor is not None)
-        return max(1, limit // (size * videos))
+            size = max(tensor[0].nbytes for tensor in self._prepared.values()) * max(support.numel(), query.numel())
+            limit = self._limit(PREPARED_BYTES)
+        return max(1, limit // size)
 
     def _limit(self, limits: dict[str, int]) -> int:
         """That of the bank's device."""

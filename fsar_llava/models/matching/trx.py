@@ -169,39 +169,49 @@ def _sums(parts: Tensor, made_of: Tensor) -> Tensor:
 
 def _attention_distance(size: int, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
     """Distance ``[B, Q, N]`` of queries to classes by tuples of ``size`` frames, from what was described of them."""
-    asking, answering = (  # [M, c] and [U, c]
-        _parts(side['key'].shape[-2] // size + size - 1, size, side['key'].device) for side in (query, support)
-    )
-    # A query's tuples with a support's parts, [B, Q, M, N, K, P], and from them with its tuples, [B, Q, M, N, K, U].
-    scores, products = (_products(query[name], support[name], asking) for name in ('key', 'value'))
-    makes = F.one_hot(answering, products.shape[-1]).sum(1).to(products)  # [U, P]
+    # Which parts make each tuple: [M, P] for queries, [U, P] for supports.
+    asking, answering = (_made_of(side['key'].shape[-2], size, side['key']) for side in (query, support))
+    ways, shots = support['key'].shape[1:3]
     root = math.sqrt(query['key'].shape[-1])
-    scores = (scores * (query['scale'] / root)[..., None, None, None]) @ makes.T
-    scores = torch.addcmul(support['offset'][:, None, None] / root, scores, support['scale'][:, None, None])
+    # One product gives the scores of tuples, [B N K, Q M, U]: it sums the parts of supports' tuples, scales the sums and
+    # adds the offsets, which a part that is always 1 brings along.
+    scores = _products(query['key'], support['key'], asking * (query['scale'] / root)[..., None], ways * shots)
+    sums = torch.cat([answering.T * support['scale'][..., None, :], support['offset'][..., None, :] / root], dim=-2)
+    scores = torch.bmm(F.pad(scores, (0, 1), value=1).flatten(0, 1), sums.flatten(0, 2))
+    scores = scores.unflatten(0, (-1, ways, shots)).transpose(2, 3)  # [B, N, Q M, K, U]
     if 'mask' in support:
-        scores = scores.masked_fill(~support['mask'][:, None, None], float('-inf'))
-    attention = scores.flatten(-2).softmax(-1).view_as(scores)
-    weights = (attention @ makes).flatten(-2)  # of the parts in a prototype
-    parts = support['value'].flatten(2, 3)  # [B, N, K P, E]
-    inner = torch.einsum('bqmnx, bnxy -> bqmny', weights, parts @ parts.mT)
+        scores = scores.masked_fill(~support['mask'][:, :, None], float('-inf'))
+    attention = scores.flatten(-2).softmax(-1).view(scores.shape)
+    weights = (attention @ answering).flatten(-2).flatten(0, 1)  # of the parts in a prototype: [B N, Q M, K P]
+    parts = support['value'].flatten(2, 3).flatten(0, 1)
+    products = _products(query['value'], support['value'], asking.expand(*query['square'].shape, -1), ways)
     # ||v - sum_x w_x g_x||^2 = v.v - 2 sum_x w_x v.g_x + sum_xy w_x w_y g_x.g_y
-    square = query['square'][..., None] + ((inner - 2 * products.flatten(-2)) * weights).sum(-1)
+    inner = torch.baddbmm(products.flatten(0, 1), weights, parts @ parts.mT, beta=-2)
+    inner = (inner * weights).sum(-1).unflatten(0, (-1, ways)).unflatten(-1, query['square'].shape[1:])
+    square = query['square'][..., None] + inner.movedim(1, -1)
     if 'mask' not in query:
         return square.mean(2)
     mask = query['mask'][..., None]
     return square.masked_fill(~mask, 0).sum(2) / mask.sum(2)
 
 
-def _products(query: Tensor, support: Tensor, made_of: Tensor) -> Tensor:
-    """Inner products ``[B, Q, M, N, K, P]`` of a query's tuples with a support's parts.
+def _made_of(num_parts: int, size: int, like: Tensor) -> Tensor:
+    """``[M, P]``, 1 where a part makes a tuple and 0 elsewhere."""
+    return F.one_hot(_parts(num_parts // size + size - 1, size, like.device), num_parts).sum(1).to(like)
+
+
+def _products(query: Tensor, support: Tensor, sums: Tensor, groups: int) -> Tensor:
+    """Inner products ``[B, groups, Q M, N K P / groups]`` of a query's tuples with a support's parts.
 
     Args:
         query: Parts ``[B, Q, P', E]``.
         support: Parts ``[B, N, K, P, E]``.
-        made_of: ``[M, c]``, the parts of each tuple of a query.
+        sums: ``[B, Q, M, P']``, what each part adds to each tuple of a query.
+        groups: N, or N K.
     """
     products = torch.bmm(query.flatten(1, 2), support.flatten(1, 3).mT).unflatten(1, query.shape[1:3])
-    return _sums(products, made_of).unflatten(-1, support.shape[1:4])
+    tuples = torch.bmm(sums.flatten(0, 1), products.flatten(0, 1)).unflatten(0, query.shape[:2]).flatten(1, 2)
+    return tuples.unflatten(-1, (groups, -1)).transpose(1, 2)
 
 
 def _encode_time(tokens: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-PAIRS = {'cpu': 1 << 20, 'cuda': 1 << 27}
+PAIRS = {'cpu': 1 << 21, 'cuda': 1 << 27}
 """Pairs of tuples that are compared at a time, by whole episodes: on a CPU what its caches hold."""
 
 

@@ -21,7 +21,7 @@ def score(rank: int, folder: str) -> None:
     if rank == 1:
         episode_scorer.free_memory = lambda device: 1
     # Portions of three prepared episodes, or of one where nothing was prepared.
-    episode_scorer.PREPARED_BYTES['cpu'], episode_scorer.FEATURE_BYTES['cpu'] = 3600, 1
+    episode_scorer.PREPARED_BYTES['cpu'], episode_scorer.FEATURE_BYTES['cpu'] = 2160, 1
     scorer = EpisodeScorer(build_head(), VideoFeatures(features()))
     torch.save(scorer.logits(random_plan()), f'{folder}/{rank}.pt')
     dist.barrier()

@@ -1,4 +1,4 @@
-"""Packages that are built hold the configs and tools, and work."""
+"""Packages that are built hold the configs and tools, and work; the model index names every config."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import tarfile
 
 import pytest
+import yaml
 
 from tests.conftest import REPOSITORY
 
@@ -40,6 +41,19 @@ def copy_sources(folder):
 
 def files(folder):
     return [path for path in (REPOSITORY / folder).rglob('*') if path.is_file() and '__pycache__' not in path.parts]
+
+
+def test_model_index_names_every_config():
+    models = []
+    for path in yaml.safe_load((REPOSITORY / 'model-index.yml').read_text())['Import']:
+        part = yaml.safe_load((REPOSITORY / path).read_text())
+        [collection] = part['Collections']
+        assert (REPOSITORY / collection['README']).parent == (REPOSITORY / path).parent
+        assert {model['In Collection'] for model in part['Models']} == {collection['Name']}
+        models += part['Models']
+    assert all(model['Name'] == model['Config'].rpartition('/')[2].removesuffix('.py') for model in models)
+    shipped = [path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / 'configs').glob('[!_]*/*.py')]
+    assert sorted(model['Config'] for model in models) == sorted(shipped)
 
 
 @pytest.mark.slow

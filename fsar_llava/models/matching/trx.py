@@ -173,8 +173,8 @@ def _attention_distance(size: int, query: Mapping[str, Tensor], support: Mapping
     asking, answering = (_made_of(side['key'].shape[-2], size, side['key']) for side in (query, support))
     ways, shots = support['key'].shape[1:3]
     root = math.sqrt(query['key'].shape[-1])
-    # One product gives the scores of tuples, [B N K, Q M, U]: it sums the parts of supports' tuples, scales the sums and
-    # adds the offsets, which a part that is always 1 brings along.
+    # One product gives the scores of tuples, [B N K, Q M, U]: it sums the parts of supports' tuples, scales the sums
+    # and adds the offsets, which a part that is always 1 brings along.
     scores = _products(query['key'], support['key'], asking * (query['scale'] / root)[..., None], ways * shots)
     sums = torch.cat([answering.T * support['scale'][..., None, :], support['offset'][..., None, :] / root], dim=-2)
     scores = torch.bmm(F.pad(scores, (0, 1), value=1).flatten(0, 1), sums.flatten(0, 2))

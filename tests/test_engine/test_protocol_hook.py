@@ -22,7 +22,7 @@ def dataset(name, part):
     )
 
 
-def fake_runner(train=None, val=None, test=None, model=None):
+def fake_runner(train=None, val=None, test=None, model=None, load_from=None):
     loader = dict(train=train, val=val, test=test)
     loader = {key: SimpleNamespace(dataset=dataset(*value)) for key, value in loader.items() if value}
     evaluator = SimpleNamespace(dataset_meta=dict(list_hash='abc'))
@@ -32,7 +32,7 @@ def fake_runner(train=None, val=None, test=None, model=None):
         val_dataloader=loader.get('val'),
         test_dataloader=loader.get('test'),
         test_loop=SimpleNamespace(evaluator=evaluator),
-        cfg=dict(model=model or {}),
+        cfg=dict(model=model or {}, load_from=load_from),
     )
 
 
@@ -93,6 +93,24 @@ def test_kinetics_pretraining_is_marked(options, marked):
     notes = notes_of_test(dict(meta={}), test=('kinetics100', 'test'), model=model, **options)
     assert len(notes) == marked
     assert not marked or options.get('pretrained_on', 'Kinetics-400') in notes[0]
+
+
+def test_kinetics_pretraining_by_load_from_is_marked():
+    pretrained = 'https://x/slowonly_kinetics400-rgb.pth'
+    test = dict(test=('kinetics100', 'test'))
+    expected = ['backbone pre-trained on Kinetics-400, which holds 24 of the 24 evaluation classes']
+    assert notes_of_test(dict(meta={}), load_from=pretrained, **test) == expected
+    # What a training began with, its checkpoints know, and those of a training that goes on from them.
+    checkpoint = train(train=('kinetics100', 'train'), load_from=pretrained)
+    assert notes_of_test(checkpoint, load_from='epoch_1.pth', **test) == expected
+    hook, runner, later = ProtocolHook(), fake_runner(train=('kinetics100', 'train')), dict(meta={})
+    hook.after_load_checkpoint(runner, checkpoint)
+    hook.before_train(runner)
+    hook.before_save_checkpoint(runner, later)
+    assert notes_of_test(later, load_from='epoch_2.pth', **test) == expected
+    assert notes_of_test(later, load_from='epoch_2.pth', pretrained_on='', **test) == []
+    # A folder's name says nothing.
+    assert notes_of_test(dict(meta={}), load_from='kinetics400/epoch_2.pth', **test) == []
 
 
 def test_in_a_real_run(data_root, tmp_path):

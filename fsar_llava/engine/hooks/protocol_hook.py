@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
@@ -34,7 +35,8 @@ class ProtocolHook(Hook):
     Args:
         strict: Refuse evaluation on training classes. False marks the result instead.
         pretrained_on: What the backbone was pre-trained on, such as ``'Kinetics-400'``. By default it is recognised
-            from the names of checkpoints in the model's config; ``''`` says that nothing needs a remark.
+            from the names of checkpoints in the model's config and in ``load_from``, that of the training included;
+            ``''`` says that nothing needs a remark.
     """
 
     def __init__(self, *, strict: bool = True, pretrained_on: str | None = None) -> None:
@@ -42,6 +44,7 @@ class ProtocolHook(Hook):
         self.pretrained_on = pretrained_on
         self.train_classes: list[str] = []
         self.selection_classes: list[str] = []
+        self.known_pretraining: str | None = None
 
     def before_train(self, runner) -> None:
         """Compare the classes of training and validation."""
@@ -52,12 +55,17 @@ class ProtocolHook(Hook):
                 print_log(note, logger='current', level=logging.WARNING)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Store the classes in the checkpoint's ``meta``."""
-        checkpoint['meta'][META_KEY] = dict(train_classes=self.train_classes, selection_classes=self.selection_classes)
+        """Store the classes, and what the backbone was pre-trained on, in the checkpoint's ``meta``."""
+        checkpoint['meta'][META_KEY] = dict(
+            train_classes=self.train_classes,
+            selection_classes=self.selection_classes,
+            pretrained_on=self._pretraining(runner.cfg),
+        )
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take up the classes that an earlier training saw."""
+        """Take up the classes that an earlier training saw, and what it began with."""
         found = checkpoint.get('meta', {}).get(META_KEY, {})
+        self.known_pretraining = found.get('pretrained_on') or self.known_pretraining
         self._remember(found.get('train_classes', []), found.get('selection_classes', []))
 
     def before_test(self, runner) -> None:
@@ -67,16 +75,19 @@ class ProtocolHook(Hook):
             ValueError: If test classes were trained on and ``strict`` is set.
         """
         classes = episode_classes(runner.test_dataloader.dataset)
-        pretrained_on = self.pretrained_on
-        if pretrained_on is None:
-            pretrained_on = kinetics_pretraining(runner.cfg.get('model'))
         remarks = [
             self._leakage(classes, 'test'),
             selection_note(self.selection_classes, classes),
-            pretraining_note(pretrained_on, classes),
+            pretraining_note(self._pretraining(runner.cfg), classes),
         ]
         for remark in filter(None, remarks):
             add_note(runner.test_loop.evaluator, remark)
+
+    def _pretraining(self, cfg: Mapping) -> str | None:
+        if self.pretrained_on is not None:
+            return self.pretrained_on
+        loaded = Path(cfg.get('load_from') or '').name
+        return kinetics_pretraining([cfg.get('model'), loaded]) or self.known_pretraining
 
     def _remember(self, train_classes: Sequence[str], selection_classes: Sequence[str]) -> None:
         self.train_classes = sorted({*self.train_classes, *train_classes})

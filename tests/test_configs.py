@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
 from tests.conftest import REPOSITORY
@@ -54,3 +56,32 @@ def test_one_training_and_one_test_step(name, data_root, tmp_path):
 def test_first_lines_say_how_to_run_it(name):
     head = LEAVES[name].read_text(encoding='utf-8').split('_base_')[0]
     assert f'python tools/train.py {LEAVES[name].relative_to(REPOSITORY).as_posix()}' in head
+
+
+@pytest.mark.parametrize(
+    ('name', 'episodes', 'factors'),
+    [
+        (
+            'clip-fsar_clip-vit-b16_5way-1shot_toy-motion_public',
+            5000,
+            {0: 0.5, 125: 0.75, 250: 1, 749: 1, 750: 0.1, 1249: 0.1, 1250: 0.01, 4999: 0.01},
+        ),
+        (
+            'hyrsm_resnet50_5way-1shot_toy-motion_public',
+            1200,
+            {0: 5 / 22, 50: 13.5 / 22, 100: 1, 199: 1, 200: 0.5, 299: 0.5, 300: 0.1, 499: 0.1, 500: 0.05, 1199: 0.05},
+        ),
+    ],
+)
+def test_public_schedules(name, episodes, factors):
+    """The rate at an episode, as the public code for Kinetics sets it from its configured epochs."""
+    cfg = Config.fromfile(LEAVES[name])
+    assert cfg.train_cfg.max_epochs * cfg.train_dataloader.dataset.num_episodes == episodes
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedulers = [PARAM_SCHEDULERS.build(dict(one, optimizer=optimizer)) for one in cfg.param_scheduler]
+    for episode in range(episodes):
+        if episode in factors:
+            assert optimizer.param_groups[0]['lr'] == pytest.approx(factors[episode], rel=0.01), episode
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()

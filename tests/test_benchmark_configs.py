@@ -46,6 +46,11 @@ def test_every_method_is_there_for_every_benchmark():
     assert set(LEAVES) == wanted
 
 
+def test_the_model_of_tsn_is_that_of_protonet():
+    baseline = Config.fromfile(CONFIGS / 'tsn/tsn_resnet50_5way-1shot_toy-motion.py')
+    assert baseline.model == load('protonet_resnet50_5way-1shot_hmdb51').model
+
+
 @pytest.mark.parametrize('name', LEAVES)
 def test_protocol(name):
     cfg, (method, shots, dataset) = load(name), fields(name).values()

@@ -32,6 +32,8 @@ model = dict(
             matching=dict(type='BiMHM', reduction='mean'),
             fusion='confidence',
             temperature=temperature,
+            # To be chosen on meta-validation.
+            fusion_temperature=0.1,
         ),
         losses=dict(type='FewShotCrossEntropy'),
         temperature=temperature,

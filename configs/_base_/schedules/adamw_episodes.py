@@ -1,5 +1,5 @@
 # The schedule of FSAR-LLaVA on real data. A reconstruction: the paper's optimiser settings are not available to us.
-# 10 epochs of 1,000 episodes, 8 episodes a step: 4 batches of the dataloader.
+# 10 epochs of 1,000 episodes (SSv2-Small 3,000, SSv2-Full 4,000), 8 episodes a step: 4 batches of the dataloader.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=1)
 # Every video is encoded once; ValLoop and TestLoop give the same numbers episode by episode.
 val_cfg = dict(type='FeatureBankValLoop')

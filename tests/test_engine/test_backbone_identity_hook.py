@@ -2,6 +2,7 @@ import pytest
 from torch import nn
 
 from fsar_llava.engine import BackboneIdentityHook, check_identity
+from fsar_llava.engine.hooks import backbone_identity_hook
 
 
 class Recognizer(nn.Module):
@@ -24,16 +25,24 @@ def saved(model):
     return checkpoint
 
 
-def test_equal_identities_pass_wherever_the_model_lies():
+@pytest.fixture
+def warnings(monkeypatch):
+    found = []
+    monkeypatch.setattr(backbone_identity_hook, 'print_log', lambda message, **_: found.append(message))
+    return found
+
+
+def test_equal_identities_pass_wherever_the_model_lies(warnings):
     check_identity(Recognizer(), saved(Recognizer()))
     moved = saved(Recognizer())
     moved['meta']['fsar_llava'] = dict(
         moved['meta']['fsar_llava'], backbone=dict(model='b', layer=16, fingerprint='f0')
     )
     check_identity(Recognizer(), moved)
+    assert warnings == []
 
 
-def test_every_differing_field_is_named_with_both_values():
+def test_every_differing_field_is_named_with_both_values(warnings):
     checkpoint = saved(Recognizer(grid=4))
     model = Recognizer(grid=8)
     model._backbone['layer'] = 20
@@ -41,6 +50,7 @@ def test_every_differing_field_is_named_with_both_values():
         BackboneIdentityHook().after_load_checkpoint(Runner(model), checkpoint)
     assert 'backbone.layer: checkpoint 16, config 20' in str(error.value)
     BackboneIdentityHook(strict=False).after_load_checkpoint(Runner(model), checkpoint)
+    assert ['backbone.layer: checkpoint 16, config 20' in message for message in warnings] == [True]
 
 
 def test_field_that_one_side_lacks_differs():
@@ -54,8 +64,9 @@ def test_models_without_a_frozen_backbone_are_left_alone():
     check_identity(model, saved(Recognizer()))
 
 
-def test_checkpoint_without_identity_is_loaded_with_a_warning():
+def test_checkpoint_without_identity_is_loaded_with_a_warning(warnings):
     check_identity(Recognizer(), dict(meta={}))
+    assert ['does not say which frozen backbone' in message for message in warnings] == [True]
 
 
 def test_backbone_under_a_stock_recognizer_counts():

@@ -187,7 +187,13 @@ class Audit:
                 f'{group["videos"]}'
             )
         for split in SPLITS:
-            ways = sum(row['split'] == split and row['written'] >= 2 for row in self.classes())
+            written = {row['class_name']: row['written'] for row in self.classes() if row['split'] == split}
+            if single := [class_name for class_name, videos in written.items() if videos == 1]:
+                lines.append(
+                    f'{split} has classes of a single video ({len(single)}, such as {single[0]!r}), too few: '
+                    f'add some, or take their lines out of {split}.txt'
+                )
+            ways = sum(videos >= 2 for videos in written.values())
             if ways < USUAL_WAYS:
                 remedy = f'set {split}_dataloader.sampler.num_ways={ways} or less' if ways > 1 else 'add some'
                 lines.append(f'{split} has {ways} classes of two videos or more, for a support and a query: {remedy}')

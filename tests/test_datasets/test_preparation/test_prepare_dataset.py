@@ -131,6 +131,15 @@ def test_custom_by_ratio(make_tree, tmp_path):
     assert [line.rpartition(': ')[2] for line in sizes[1:]] == ['add some', 'add some']
 
 
+def test_classes_of_a_single_video_are_named(make_tree, tmp_path):
+    root = make_tree({name: content for name, content in CUSTOM.items() if name != 'wave/2.mp4'})
+    audit = prepare_dataset('custom', root, tmp_path / 'out', ratio=(3, 1, 1), open_videos=False)
+    [finding] = [line for line in audit.findings() if 'single video' in line]
+    part = audit.split.split_of['wave']
+    assert finding.startswith(f"{part} has classes of a single video (1, such as 'wave')")
+    assert finding.endswith(f'take their lines out of {part}.txt')
+
+
 def test_custom_by_lists(make_tree, write_file, tmp_path):
     lists = [write_file('my_test.txt', 'run\nsit\n'), write_file('my_train.txt', 'OpenDoor\nwave\n')]
     audit = prepare_dataset('custom', make_tree(CUSTOM), tmp_path / 'out', class_lists=lists, open_videos=False)

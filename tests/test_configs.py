@@ -74,9 +74,10 @@ def test_first_lines_say_how_to_run_it(name):
     ],
 )
 def test_public_schedules(name, episodes, factors):
-    """The rate at an episode, as the public code for Kinetics sets it from its configured epochs."""
+    """Steps, and the rate at an episode, as the public code for Kinetics sets it from its configured epochs."""
     cfg = Config.fromfile(LEAVES[name])
     assert cfg.train_cfg.max_epochs * cfg.train_dataloader.dataset.num_episodes == episodes
+    assert cfg.train_dataloader.batch_size * cfg.optim_wrapper.accumulative_counts == 4
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedulers = [PARAM_SCHEDULERS.build(dict(one, optimizer=optimizer)) for one in cfg.param_scheduler]
     for episode in range(episodes):

@@ -21,6 +21,11 @@ PACKAGES = {
     'cv2': 'pip install opencv-python',
     'decord': "pip install 'decord>=0.6.0'",
     'einops': 'pip install einops',
+    'importlib_metadata': 'pip install importlib_metadata',
+    'numpy': 'pip install numpy',
+    'rich': 'pip install rich',
+    'safetensors': 'pip install safetensors',
+    'setuptools': "pip install 'setuptools>=77.0.3,<82'",
     'fsar_llava': 'pip install -e .[lite]',
 }
 

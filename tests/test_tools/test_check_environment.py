@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from tests.conftest import load_tool
+from tests.conftest import REPOSITORY, load_tool
 
 
 @pytest.fixture
@@ -11,6 +13,14 @@ def tool():
 def test_complete_environment(tool, capsys):
     assert tool.main() == 0
     assert 'Environment complete' in capsys.readouterr().out
+
+
+def test_every_requirement_is_looked_for(tool):
+    setup = (REPOSITORY / 'setup.py').read_text()
+    required = re.findall(r"'([^']+)'", re.search(r'install_requires=\[(.*?)\]', setup, re.DOTALL)[1])
+    assert len(required) > 8
+    found = {command.removeprefix('pip install ').strip("'") for command in tool.PACKAGES.values()}
+    assert set(required) <= found
 
 
 def test_missing_package_is_named_with_its_command(tool, capsys, monkeypatch):

@@ -52,6 +52,23 @@ def test_one_training_and_one_test_step(name, data_root, tmp_path):
     assert list(tmp_path.glob('best_few_shot_acc_*.pth'))
 
 
+def test_schedule_of_the_language_model_on_benchmarks(data_root, tmp_path):
+    """Their own leaves are tested step by step; here the schedule goes through the runner."""
+    name = 'fsar-llava_tiny_unknown_5way-1shot_toy-motion'
+    config = LEAVES[name].read_text(encoding='utf-8').replace('adamw_toy', 'adamw_episodes')
+    (tmp_path / 'config.py').write_text(config.replace('../_base_', str(CONFIGS / '_base_')))
+    cfg = shrink(Config.fromfile(tmp_path / 'config.py'), name)
+    assert cfg.optim_wrapper.accumulative_counts == 4
+    cfg.work_dir = str(tmp_path)
+    cfg.train_dataloader.dataset.num_episodes = 8
+    runner = Runner.from_cfg(cfg)
+    before = {name: weight.clone() for name, weight in runner.model.state_dict().items()}
+    runner.train()
+    assert runner.optim_wrapper.get_lr()['lr'][0] < 1e-4
+    assert any(not weight.equal(before[name]) for name, weight in runner.model.state_dict().items())
+    assert list(tmp_path.glob('best_few_shot_acc_*.pth'))
+
+
 @pytest.mark.parametrize('name', LEAVES)
 def test_first_lines_say_how_to_run_it(name):
     head = LEAVES[name].read_text(encoding='utf-8').split('_base_')[0]

@@ -46,3 +46,13 @@ def test_every_path_exists(page):
         assert (place / path.partition('#')[0]).exists(), path
     for path in re.findall(r'(?<![\w./-])(?:tools|configs|projects|tests)/[\w./-]+\.(?:py|sh|md|txt)\b', text):
         assert (REPOSITORY / path).exists() or (page.parent / path).exists(), path
+
+
+@pytest.mark.parametrize('page', ['README.md', 'projects/mini_video_llava/README.md'])
+def test_results_are_those_of_the_published_table(page):
+    table = (REPOSITORY / 'projects/mini_video_llava/results/table.md').read_text(encoding='utf-8')
+    results = (REPOSITORY / page).read_text(encoding='utf-8').partition('\n## Results')[2]
+    rows = [line for line in results.split('\n## ')[0].splitlines() if line.startswith('|')]
+    numbers = [number for row in rows for number in re.findall(r'\d+\.\d\d \(?± \d+\.\d\d\)?', row)]
+    assert len(numbers) == 23
+    assert [number for number in numbers if number not in table] == []

@@ -117,6 +117,7 @@ def test_jobs_are_made_after_the_data_that_they_depend_on(parts: None, tmp_path:
         assert ran[job.name] == job.key
 
 
+@pytest.mark.slow
 @pytest.mark.minutes
 def test_quick_run_makes_table_and_figures_and_chooses_on_meta_val(tmp_path: Path) -> None:
     out, data = tmp_path / 'out', tmp_path / 'synthetic_motion'

@@ -60,6 +60,14 @@ def test_distillation_equals_plain_loops(direction, visual, textual):
     assert float(loss.detach()) == pytest.approx(0.7 * expected, rel=1e-9)
 
 
+def test_the_local_view_teaches_where_both_are_as_confident():
+    parts = draw_parts()
+    parts |= {'global': parts['local'], 'text_global': parts['text_local']}
+    local, other = MutualDistillation().teachers(EpisodeScores(parts['local'], parts))
+    assert local.all()
+    assert not other.any()
+
+
 def one_sided(teacher):
     """Scores in which one view is the more confident one for every query, or neither is for any."""
     sharp, flat = torch.tensor([9.0, 0.0, 0.0]), torch.tensor([0.5, 0.0, 0.0])

@@ -7,7 +7,7 @@ from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import ModuleDict
 
-from fsar_llava.models.layers import cosine
+from fsar_llava.models.layers import check_class_texts, cosine
 from fsar_llava.structures import EpisodeScores, VideoFeatures
 
 from .prototype_head import PrototypeHead
@@ -54,13 +54,9 @@ class MultiviewHead(PrototypeHead):
         """Summed logits, and those of each view.
 
         Raises:
-            ValueError: If the supports have no text.
+            ValueError: If a class of the supports has no text.
         """
-        if support.textual is None:
-            raise ValueError(
-                "MultiviewHead needs the class texts of the supports: set prompts=dict(support='a photo of "
-                "{class_name}', query=None) in FewShotRecognizer, over a backbone that embeds text."
-            )
+        check_class_texts('MultiviewHead', support)
         prompt = rearrange(self.selector(query.visual, class_texts(support)), 'b q d -> b q 1 d')
         query = VideoFeatures(query.visual, prompt, torch.ones_like(prompt[..., 0], dtype=torch.bool))
         parts = {}

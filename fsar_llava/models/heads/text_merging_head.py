@@ -9,7 +9,7 @@ from einops import rearrange
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from fsar_llava.models.layers import cosine, masked_mean
+from fsar_llava.models.layers import check_class_texts, cosine, masked_mean
 from fsar_llava.structures import EpisodeScores, VideoFeatures
 
 from .prototype_head import PrototypeHead
@@ -78,13 +78,9 @@ class TextMergingHead(PrototypeHead):
         """Merged logits, and the parts they are made of.
 
         Raises:
-            ValueError: If the supports have no text.
+            ValueError: If a class of the supports has no text.
         """
-        if support.textual is None:
-            raise ValueError(
-                "TextMergingHead needs the class texts of the supports: set prompts=dict(support='a photo of "
-                "{class_name}', query=None) in FewShotRecognizer, over a backbone that embeds text."
-            )
+        check_class_texts('TextMergingHead', support)
         texts = class_texts(support)
         matched = super().episode_scores(support, query)
         query_text = self.text_scale * cosine(query.visual.mean(-2), texts)

@@ -1,5 +1,6 @@
 """Building blocks that necks, prototypes and matching metrics share."""
 
+from .class_text_check import check_class_texts
 from .cosine import cosine
 from .down_sampling import DownSampling
 from .feed_forward import FeedForward
@@ -18,6 +19,7 @@ __all__ = [
     'TemporalPosition',
     'attention_read',
     'attention_scores',
+    'check_class_texts',
     'cosine',
     'fill_padding',
     'free_memory',

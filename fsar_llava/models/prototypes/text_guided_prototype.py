@@ -8,7 +8,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from fsar_llava.models.layers import FusionLayer, masked_mean
+from fsar_llava.models.layers import FusionLayer, check_class_texts, masked_mean
 from fsar_llava.structures import VideoFeatures
 
 
@@ -64,13 +64,9 @@ class TextGuidedPrototype(BaseModule):
             Both with enhanced visual features of the same shapes.
 
         Raises:
-            ValueError: If the supports have no text.
+            ValueError: If a class of the supports has no text.
         """
-        if support.textual is None:
-            raise ValueError(
-                "TextGuidedPrototype needs the class texts of the supports: set prompts=dict(support='a photo of "
-                "{class_name}', query=None) in FewShotRecognizer, over a backbone that embeds text."
-            )
+        check_class_texts('TextGuidedPrototype', support)
         return support.replace(visual=self._enhance_support(support)), query.replace(visual=self.layer(query.visual))
 
     def _enhance_support(self, support: VideoFeatures) -> Tensor:

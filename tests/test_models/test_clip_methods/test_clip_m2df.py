@@ -228,6 +228,10 @@ def test_init_cfg_of_a_view_is_applied():
 def test_head_needs_text_and_views():
     with pytest.raises(ValueError, match='needs the class texts'):
         head().episode_scores(*episode_features(text=False))
+    support, query = episode_features()
+    support.textual_mask.zero_()
+    with pytest.raises(ValueError, match='needs the class texts'):
+        head().episode_scores(support, query)
     with pytest.raises(ValueError, match='local_view or global_view'):
         head(local_view=None, global_view=None)
 

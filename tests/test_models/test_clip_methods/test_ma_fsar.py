@@ -139,8 +139,12 @@ def test_works_with_other_metrics_ways_and_frames(matching):
     assert torch.isfinite(model.score(support, VideoFeatures(torch.randn(1, 7, 5, D)))).all()
 
 
-def test_missing_text_is_named():
-    support, query = episode_features(text=False)
+@pytest.mark.parametrize('masked', [False, True])
+def test_missing_text_is_named(masked):
+    """A backbone without prompts may leave text out, or give it with every token masked."""
+    support, query = episode_features(text=masked)
+    if masked:
+        support.textual_mask[1, 2] = False  # one class of one episode
     with pytest.raises(ValueError, match='needs the class texts'):
         TextMergingHead(dict(type='OTAM')).episode_scores(support, query)
     with pytest.raises(ValueError, match='needs the class texts'):

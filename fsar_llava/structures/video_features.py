@@ -67,13 +67,18 @@ def as_video_features(feats: VideoFeatures | Tensor, num_videos: int) -> VideoFe
         num_videos: V.
 
     Raises:
-        ValueError: If the batch cannot be divided into V videos.
+        ValueError: If the batch cannot be divided into V videos, or :class:`VideoFeatures` are not those of V videos.
         TypeError: If the features are no tensor (multi-scale outputs need a neck).
     """
     if isinstance(feats, VideoFeatures):
-        return (
-            feats if feats.visual.ndim == 3 else feats.replace(visual=reduce(feats.visual, 'v t p d -> v t d', 'mean'))
-        )
+        visual = feats.visual
+        if visual.ndim not in (3, 4) or len(visual) != num_videos:
+            raise ValueError(
+                f'Visual tokens of shape {list(visual.shape)} are not those of {num_videos} videos; VideoFeatures must '
+                'be [V, T, D] or [V, T, P, D]. A backbone that is given views apart, as Recognizer2D and Recognizer3D '
+                'do, returns a tensor instead.'
+            )
+        return feats if visual.ndim == 3 else feats.replace(visual=reduce(visual, 'v t p d -> v t d', 'mean'))
     if not isinstance(feats, Tensor):
         raise TypeError(
             f'A few-shot head takes one tensor or VideoFeatures, but the backbone or neck gave {type(feats).__name__}. '

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -52,3 +54,9 @@ def test_unsuitable_features_are_refused():
         as_video_features(torch.zeros(7, 8), num_videos=2)
     with pytest.raises(TypeError, match='neck'):
         as_video_features((torch.zeros(2, 8), torch.zeros(2, 8)), num_videos=2)
+
+
+@pytest.mark.parametrize('shape', [(6, 3, 8), (1, 3, 8), (6, 3, 4, 8), (2, 8)])
+def test_features_of_other_videos_are_refused(shape):
+    with pytest.raises(ValueError, match=re.escape(f'{list(shape)} are not those of 2 videos')):
+        as_video_features(VideoFeatures(torch.zeros(shape)), num_videos=2)

@@ -51,6 +51,10 @@ class ClassTextSupervision(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        if top_frames is not None and top_frames < 1:
+            raise ValueError(
+                f'ClassTextSupervision: top_frames must be at least 1, or None for the mean frame, but is {top_frames}.'
+            )
         self.text_encoder = MODELS.build(text_encoder)
         self.sources = (classes, ann_file, delimiter)
         self.template = template

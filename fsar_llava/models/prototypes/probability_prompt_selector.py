@@ -47,6 +47,8 @@ class ProbabilityPromptSelector(BaseModule):
         for name, value in dict(selection=selection, test_selection=test_selection).items():
             if value not in SELECTIONS:
                 raise ValueError(f'ProbabilityPromptSelector: {name} must be one of {SELECTIONS}, but is {value!r}.')
+        if top_frames < 1:
+            raise ValueError(f'ProbabilityPromptSelector: top_frames must be at least 1, but is {top_frames}.')
         self.scale = scale
         self.top_frames = top_frames
         self.selection = selection

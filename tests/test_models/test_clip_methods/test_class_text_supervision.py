@@ -87,3 +87,10 @@ def test_classes_of_the_training_list(tmp_path):
         _ = MODELS.build(dict(build, classes=['c', 'd'])).classes
     with pytest.raises(ValueError, match='its delimiter'):
         _ = MODELS.build(dict(build, classes=['c', 'd', 'a b'], delimiter=',')).classes
+
+
+@pytest.mark.parametrize('top', [0, -1])
+def test_some_frame_must_count(top):
+    encoder = dict(type='CLIPTextEncoder', architecture='tiny')
+    with pytest.raises(ValueError, match=f'top_frames must be at least 1, or None for the mean frame, but is {top}'):
+        MODELS.build(dict(type='ClassTextSupervision', text_encoder=encoder, classes=['run'], top_frames=top))

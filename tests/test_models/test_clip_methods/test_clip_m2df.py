@@ -89,9 +89,11 @@ def test_autocast_changes_no_prompt(selection):
     assert torch.equal(probabilities, selector.probabilities(query.visual, texts))
 
 
-def test_unknown_selection():
+def test_bad_arguments_of_the_selector():
     with pytest.raises(ValueError, match=r"test_selection must be one of .* 'best'"):
         ProbabilityPromptSelector(test_selection='best')
+    with pytest.raises(ValueError, match='top_frames must be at least 1, but is 0'):
+        ProbabilityPromptSelector(top_frames=0)
 
 
 # ---- temporal contexts ----------------------------------------------------------------------------------------------

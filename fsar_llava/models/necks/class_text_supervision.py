@@ -55,6 +55,11 @@ class ClassTextSupervision(BaseModule):
             raise ValueError(
                 f'ClassTextSupervision: top_frames must be at least 1, or None for the mean frame, but is {top_frames}.'
             )
+        if '{class_name}' not in template:
+            raise ValueError(
+                'ClassTextSupervision: template must contain {class_name}, or all classes have the same text, but is '
+                f'{template!r}.'
+            )
         self.text_encoder = MODELS.build(text_encoder)
         self.sources = (classes, ann_file, delimiter)
         self.template = template

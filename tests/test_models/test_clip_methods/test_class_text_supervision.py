@@ -94,3 +94,10 @@ def test_some_frame_must_count(top):
     encoder = dict(type='CLIPTextEncoder', architecture='tiny')
     with pytest.raises(ValueError, match=f'top_frames must be at least 1, or None for the mean frame, but is {top}'):
         MODELS.build(dict(type='ClassTextSupervision', text_encoder=encoder, classes=['run'], top_frames=top))
+
+
+@pytest.mark.parametrize('template', ['a photo', 'a photo of {}', 'a photo of {name}'])
+def test_template_must_name_the_class(template):
+    encoder = dict(type='CLIPTextEncoder', architecture='tiny')
+    with pytest.raises(ValueError, match=r'template must contain \{class_name\}, .* but is .a photo'):
+        MODELS.build(dict(type='ClassTextSupervision', text_encoder=encoder, classes=['run'], template=template))

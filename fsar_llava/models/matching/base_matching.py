@@ -151,5 +151,6 @@ class BaseMatching(nn.Module, ABC):
         if fewest < self.min_frames:
             raise ValueError(
                 f'{type(self).__name__}: every video needs at least {self.min_frames} valid frame(s), but one of the '
-                f'videos of shape {list(tokens.shape)} has {fewest}. Sample more frames, or check its mask.'
+                f'videos of shape {list(tokens.shape)} has {fewest}. Sample more frames, or check its mask; '
+                'if these are words, give every video a prompt that is long enough.'
             )

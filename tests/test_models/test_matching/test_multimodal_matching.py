@@ -196,5 +196,8 @@ def test_refuses_features_without_text_and_tensors() -> None:
     query, support = features()
     with pytest.raises(ValueError, match="fusion='confidence' needs textual features, but support has none"):
         MultimodalMatching()(query, VideoFeatures(support.visual))
+    query.textual_mask[0, 1] = False  # as of a video without a prompt
+    with pytest.raises(ValueError, match=r'at least 1 valid .* has 0\. .* if these are words, give every video'):
+        MultimodalMatching()(query, support)
     with pytest.raises(TypeError, match='takes VideoFeatures, but query is a Tensor'):
         MultimodalMatching()(query.visual, support)

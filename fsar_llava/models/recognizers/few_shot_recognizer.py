@@ -103,5 +103,10 @@ class FewShotRecognizer(BaseRecognizer):
         return self.cls_head.predict(features, data_samples)
 
     def identity(self) -> dict:
-        """What the tuned parameters were tuned for: the frozen backbone and the prompts."""
-        return dict(backbone=self.backbone.identity(), prompts=self.prompts.identity())
+        """What the tuned parameters were tuned for: the frozen backbone and the prompts.
+
+        A backbone without an identity of its own is known by the name of its class.
+        """
+        backbone = self.backbone
+        tuned_for = backbone.identity() if hasattr(backbone, 'identity') else dict(type=type(backbone).__name__)
+        return dict(backbone=tuned_for, prompts=self.prompts.identity())

@@ -3,6 +3,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from fsar_llava import VideoFeatures
 from tests.conftest import REPOSITORY
 from tests.factories import episode_samples
 
@@ -64,3 +65,18 @@ def test_identity_tells_the_prompts_apart():
     unknown, known = (MODELS.build({**cfg, 'prompts': prompts}).identity() for prompts in ('unknown', 'known'))
     assert unknown['backbone'] == known['backbone']
     assert unknown['prompts'] != known['prompts']
+
+
+class FrameColours(torch.nn.Module):
+    """A backbone of the user's own, that can do no more than it must."""
+
+    def forward(self, inputs, prompts):
+        return VideoFeatures(inputs.mean((-2, -1)))
+
+
+def test_a_backbone_needs_no_identity(batch):
+    head = dict(type='PrototypeHead', matching=dict(type='OTAM'))
+    model = MODELS.build(dict(type='FewShotRecognizer', backbone=dict(type=FrameColours), cls_head=head, prompts=None))
+    assert len(model(*batch, mode='predict')) == 2
+    identity = dict(backbone=dict(type='FrameColours'), prompts=dict(support=None, query=None))
+    assert model.identity() == identity

@@ -63,7 +63,7 @@ def as_video_features(feats: VideoFeatures | Tensor, num_videos: int) -> VideoFe
     Args:
         feats: :class:`VideoFeatures`, whose patches are averaged if still apart, or the tensor of a stock backbone with
             ``n`` views of each video: ``[V*n, C]`` and ``[V*n, C, h, w]`` (2D, a token a view), ``[V*n, C, T, h, w]``
-            (3D, a token a time step), ``[V*n, T, C]`` (token models, a token each).
+            (3D, a token a time step), ``[V*n, T, C]`` (token models, a token each); or a tuple of one such tensor.
         num_videos: V.
 
     Raises:
@@ -79,10 +79,13 @@ def as_video_features(feats: VideoFeatures | Tensor, num_videos: int) -> VideoFe
                 'do, returns a tensor instead.'
             )
         return feats if visual.ndim == 3 else feats.replace(visual=reduce(visual, 'v t p d -> v t d', 'mean'))
+    if isinstance(feats, (tuple, list)) and len(feats) == 1:
+        feats = feats[0]
     if not isinstance(feats, Tensor):
         raise TypeError(
             f'A few-shot head takes one tensor or VideoFeatures, but the backbone or neck gave {type(feats).__name__}. '
-            'Configure a single output level, or put a neck that merges the levels before the head.'
+            'Configure a single output level (MViT: output_cls_token=False), or put a neck that merges the levels '
+            'before the head.'
         )
     if feats.ndim not in (2, 3, 4, 5) or feats.shape[0] % num_videos:
         raise ValueError(

@@ -43,6 +43,13 @@ def test_stock_features_become_tokens(shape, tokens):
     torch.testing.assert_close(visual[1, -1], expected[feats.ndim]())
 
 
+@pytest.mark.parametrize('kind', [tuple, list])
+def test_a_single_level_is_taken_out_of_its_tuple(kind):
+    """As MViT without CLS token gives it."""
+    feats = torch.randn(2, 8, 4, 2, 2)
+    assert torch.equal(as_video_features(kind([feats]), 2).visual, as_video_features(feats, 2).visual)
+
+
 def test_patches_that_are_still_apart_are_averaged():
     visual = torch.randn(2, 3, 4, 8)
     features = as_video_features(VideoFeatures(visual), num_videos=2)

@@ -33,6 +33,8 @@ class FewShotCrossEntropy(nn.Module):
             raise ValueError(
                 f'FewShotCrossEntropy: parts must be a list of names, but is {parts!r}. Write [{parts!r}].'
             )
+        if parts is not None and not parts:
+            raise ValueError('FewShotCrossEntropy: parts names none, which leaves no loss. None takes the logits.')
         self.parts = None if parts is None else tuple(parts)
         self.reduction = reduction
         self.loss_weight = loss_weight

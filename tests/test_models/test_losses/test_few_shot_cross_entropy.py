@@ -50,6 +50,8 @@ def test_missing_part_is_named(batch):
 def test_parts_without_a_list_are_refused():
     with pytest.raises(ValueError, match=r"list of names, but is 'textual'. Write \['textual'\]"):
         FewShotCrossEntropy(parts='textual')
+    with pytest.raises(ValueError, match='parts names none, which leaves no loss'):
+        FewShotCrossEntropy(parts=[])
 
 
 def test_unknown_reduction_is_refused():

@@ -97,7 +97,7 @@ class FeatureBankLoop(BaseLoop):
         self.runner.call_hook(f'before_{self.stage}')
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         self._check_model(model)
-        heads = [setting.head_like(model.cls_head) for setting in self.settings] or [model.cls_head]
+        self._heads(model)  # refuses a setting before the videos are encoded, not behind that
         variants, unreadable = VideoVariants(model), {}
         plans = self._plan(variants, unreadable)
         bank = FeatureBank()
@@ -113,7 +113,9 @@ class FeatureBankLoop(BaseLoop):
         features = bank.gather(len(variants))
         encoded = time.perf_counter()
         self._wall_time = dict(encoding=encoded - began)
-        metrics = self._evaluate([_at(head, features.visual.device) for head in heads], features, plans)
+        # Not before: a hook such as EMAHook exchanges the weights at the beginning of the epoch.
+        heads = [_at(head, features.visual.device) for head in self._heads(model)]
+        metrics = self._evaluate(heads, features, plans)
         self.runner.logger.info(
             f'Encoded {variants.num_videos - len(unreadable)} videos ({len(variants)} with their roles and prompts) in '
             f'{encoded - began:.1f} s; scored {sum(map(len, plans))} episodes in {time.perf_counter() - encoded:.1f} s.'
@@ -122,6 +124,10 @@ class FeatureBankLoop(BaseLoop):
         self.dataloader = self.episodes
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
+
+    def _heads(self, model: nn.Module) -> list[PrototypeHead]:
+        """The head of each setting, with the weights that the model has now."""
+        return [setting.head_like(model.cls_head) for setting in self.settings] or [model.cls_head]
 
     def _plan(self, variants: VideoVariants, unreadable: Mapping[int, str]) -> list[EpisodePlan]:
         """The episodes of each setting; what they need of the videos is added to the variants."""

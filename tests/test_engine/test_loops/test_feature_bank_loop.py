@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import HOOKS, MODELS
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from fsar_llava.engine.loops.feature_bank_loop import _at
 from fsar_llava.engine.loops.settings_table import settings_table
@@ -103,6 +105,29 @@ def test_settings_keep_the_weights_of_the_model(run_test: Callable[..., dict]) -
     other = dict(matching, cardinalities=(2,))
     with pytest.raises(ValueError, match=r"setting 'other' wants a TRX with weights that .*does not have"):
         run_test(TRX, type='FeatureBankTestLoop', settings=[dict(matching=other, name='other')])
+
+
+def test_settings_take_the_weights_that_a_hook_puts_in(run_test: Callable[..., dict]) -> None:
+    """As mmengine's EMAHook does it: averages at the beginning of the epoch."""
+
+    def average(cfg: Config) -> None:
+        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='Disturb'), dict(type='EMAHook')]
+
+    matching = Config.fromfile(LEAVES[TRX]).model.cls_head.matching
+    settings = [dict(), dict(matching=matching, name='again')]
+    together = run_test(TRX, average, type='FeatureBankTestLoop', settings=settings)
+    plain = run_test(TRX, average)['kept/results']
+    assert_equal_results(together['kept/results'], plain)
+    assert_equal_results(together['again/kept/results'], plain)
+
+
+@HOOKS.register_module(force=True)
+class Disturb(Hook):
+    """Gives the model other weights than its averages."""
+
+    def before_test(self, runner: Runner) -> None:
+        for parameter in runner.model.parameters():
+            parameter.data += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
 
 
 def test_a_bank_elsewhere_gets_a_head_of_its_own() -> None:

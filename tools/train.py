@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 
 from mmengine.config import Config, DictAction
+from mmengine.runner import CheckpointLoader, find_latest_checkpoint
 
 from fsar_llava.engine.launch import (
     build_runner,
@@ -76,7 +77,20 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     cfg.randomness = randomness
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    if cfg.get('resume') and cfg.randomness.seed is None:
+        cfg.randomness.seed = resumed_seed(cfg)
     return cfg
+
+
+def resumed_seed(cfg: Config) -> int | None:
+    """The seed of the training that is resumed; None where there is none yet.
+
+    mmengine takes it up as well, but only behind the making of the sampler, which would have a new random one.
+    """
+    checkpoint = cfg.get('load_from') or find_latest_checkpoint(cfg.work_dir)
+    if checkpoint is None:
+        return None
+    return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu').get('meta', {}).get('seed')
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -140,6 +140,18 @@ def test_resumed_training_sees_the_same_episodes(trained, tmp_path):
     assert first + second == uninterrupted
 
 
+def test_resumed_training_without_a_seed_goes_on_with_its_own(tmp_path):
+    train(tmp_path / 'killed', 'train_cfg.max_epochs=1', 'randomness.seed=None')
+    checkpoint = torch.load(tmp_path / 'killed/epoch_1.pth', weights_only=True, map_location='cpu')
+    resumed = train(tmp_path / 'killed', 'randomness.seed=None', flags=('--resume',))
+    assert len(resumed) == 4
+    assert train(tmp_path / 'whole', f'randomness.seed={checkpoint["meta"]["seed"]}')[4:] == resumed
+
+
+def test_nothing_to_resume_yet(tmp_path):
+    assert len(train(tmp_path, 'train_cfg.max_epochs=1', 'randomness.seed=None', flags=('--resume',))) == 4
+
+
 def test_seed_decides_the_training_episodes(trained, tmp_path):
     other = train(tmp_path, 'train_cfg.max_epochs=1', 'randomness.seed=4')
     assert not set(other) & set(trained[1])

@@ -129,6 +129,14 @@ def test_a_checkpoint_trained_from_tokens_tests_on_videos(extracted: Path, data_
 
 
 @pytest.mark.slow
+def test_pictures_need_videos(extracted: Path, data_root: Path, tmp_path: Path) -> None:
+    stored = use_store(shrink(Config.fromfile(CONFIG), NAME), extracted)
+    stored.test_cfg = dict(type='TestLoop')
+    stored.default_hooks.visualization.update(enable=True, out_dir=str(tmp_path / 'show'))
+    with pytest.raises(TypeError, match=r"gives \['prompts', 'textual', 'visual'\].*without --show"):
+        run(stored, tmp_path)
+
+
 def test_neither_decoder_nor_mllm_is_imported(extracted: Path, data_root: Path, tmp_path: Path) -> None:
     cfg = use_store(shrink(Config.fromfile(CONFIG), NAME), extracted)
     cfg.work_dir = str(tmp_path)

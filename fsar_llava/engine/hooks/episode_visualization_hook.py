@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,14 +49,25 @@ class EpisodeVisualizationHook(Hook):
         self.out_dir = None if out_dir is None else Path(out_dir)
 
     def after_test_iter(self, runner, batch_idx: int, data_batch: dict, outputs: Sequence[ActionDataSample]) -> None:
-        """Draw the episodes of one batch."""
+        """Draw the episodes of one batch.
+
+        Raises:
+            TypeError: If the batch has no frames.
+        """
         if not self.enable:
             return
+        videos = data_batch['inputs']
+        if isinstance(videos, Mapping):
+            raise TypeError(
+                f'Pictures of episodes need the frames of the videos, but the pipeline gives {sorted(videos)}. Test '
+                'without --show and --show-dir, or with the config that the tokens were extracted with: it takes the '
+                'same checkpoints and reads the videos.'
+            )
         begin = 0
         for result in outputs:
             end = begin + data_batch['data_samples'][begin].metainfo['episode_size']
             if result.metainfo['episode_id'] % self.interval == 0:
-                self._draw(data_batch['inputs'][begin:end], data_batch['data_samples'][begin:end], result)
+                self._draw(videos[begin:end], data_batch['data_samples'][begin:end], result)
             begin = end
 
     def _draw(

@@ -65,7 +65,7 @@ def read_names(files: Iterable[str] | None, delimiter: str) -> set[str] | None:
         return None
     names = set()
     for file in files:
-        for number, line in enumerate(Path(file).read_text(encoding='utf-8').splitlines(), 1):
+        for number, line in enumerate(Path(file).read_text(encoding='utf-8').split('\n'), 1):  # as mmengine does
             if not line.strip():
                 continue
             name, found, _ = line.partition(delimiter)

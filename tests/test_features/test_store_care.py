@@ -144,6 +144,16 @@ def test_a_list_that_names_no_video_removes_nothing(tmp_path: Path, lines: str, 
     assert len(TokenStore(tmp_path / 'store')) == 2
 
 
+def test_names_with_separators_of_lines_that_lists_do_not_know(tmp_path: Path) -> None:
+    names = ['a\u2028b.mp4', 'c\x85d.mp4']
+    with TokenWriter(tmp_path / 'store', IDENTITY) as writer:
+        for name in (*names, 'e.mp4'):
+            writer.add(name, PRINT, *tokens(0))
+    (tmp_path / 'list.txt').write_text(''.join(f'{name}\t0\n' for name in names), encoding='utf-8')
+    main(['prune', str(tmp_path / 'store'), '--keep', str(tmp_path / 'list.txt')])
+    assert list(TokenStore(tmp_path / 'store').videos) == names
+
+
 def test_lists_may_have_another_delimiter(tmp_path: Path) -> None:
     with TokenWriter(tmp_path / 'store', IDENTITY) as writer:
         for name in ('jump/0', 'jump/1'):

@@ -90,6 +90,16 @@ def test_other_spellings_are_found(spelling):
     assert fold_name(spelling) == 'brushhair'
 
 
+@pytest.mark.parametrize(('one', 'other'), [('कि', 'का'), ('+', '-')])
+def test_different_names_in_any_script_stay_different(one, other):
+    assert custom(train={one: one}, val={other: other}).find(other) == other
+    assert fold_name(one) != fold_name(other)
+
+
+def test_accents_may_be_encoded_in_two_ways():
+    assert fold_name('Café') == fold_name('Cafe\u0301') == 'café'
+
+
 def test_ssv2_splits_share_classes_across_meta_splits():
     small, full = load_split('ssv2_small').classes, load_split('ssv2_full').classes
     assert set(small['train']) & set(full['test'])

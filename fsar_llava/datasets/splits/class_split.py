@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -14,8 +15,12 @@ FOLDER = Path(__file__).parent
 
 
 def fold_name(name: str) -> str:
-    """What stays of a class name when case, spaces and punctuation are ignored: ``'Brush_hair'`` -> ``'brushhair'``."""
-    return ''.join(character for character in name.casefold() if character.isalnum())
+    """What stays of a class name when case, spaces and punctuation are ignored: ``'Brush_hair'`` -> ``'brushhair'``.
+
+    Marks stay, since many scripts write vowels as marks; a name without any letter or digit stays as it is.
+    """
+    characters = unicodedata.normalize('NFC', name.casefold())
+    return ''.join(c for c in characters if c.isalnum() or unicodedata.category(c).startswith('M')) or name
 
 
 @dataclass(frozen=True)

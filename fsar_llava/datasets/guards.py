@@ -41,6 +41,12 @@ def check_class_leakage(training: Iterable[str], evaluation: Iterable[str], *, p
         ValueError: If there are common classes.
     """
     common = common_classes(evaluation, training)
+    if common and all(name.isdecimal() for name in common):  # what an EpisodicDataset without `classes` calls them
+        raise ValueError(
+            f'{len(common)} of the {purpose} classes have labels that training classes have too: {_some(common)}. '
+            'Where these lists number their classes each from 0, name them with `classes` in every EpisodicDataset; '
+            'else they are the same classes, and few-shot recognition is measured on new ones.'
+        )
     if common:
         raise ValueError(
             f'{len(common)} of the {purpose} classes were trained on: {_some(common)}. Few-shot recognition is '

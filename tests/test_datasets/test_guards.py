@@ -39,6 +39,11 @@ def test_spelling_does_not_hide_a_class():
         check_class_leakage(['Brush_Hair'], ['brush hair'])
 
 
+def test_labels_without_names_may_be_of_different_classes():
+    with pytest.raises(ValueError, match=r"2 of the test classes have labels .*'0', '1'.*name them with `classes`"):
+        check_class_leakage(['0', '1', '2'], ['0', '1'], purpose='test')
+
+
 def test_only_classes_with_videos_count():
     dataset = SimpleNamespace(class_names=('a', 'b', 'c'), class_to_indices={2: [0], 0: [1]})
     assert episode_classes(dataset) == ('c', 'a')

@@ -31,8 +31,8 @@ class LoadVideoTokens(BaseTransform):
         expect: What the store must have been made from: any fields of its identity, nested, such as
             ``dict(backbone=dict(layer=16, grid=4), prompts=[...], pipeline=[...], dtype='bfloat16')``.
         check_content: Compare each video file, where there is one, with the content that was encoded. Size and time
-            of change are compared; a file with another time is read once. Of a folder of frames, compare their number
-            in the list too.
+            of change are compared; a file with another time is read, once by every loading process. Of a folder of
+            frames, compare their number in the list too.
         keep_bytes: How many bytes of tokens every loading process keeps in memory, those that it read first; 0 for
             none. They are handed out again and again: what comes after this transform must not change them in place.
 

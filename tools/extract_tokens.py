@@ -136,8 +136,14 @@ def bytes_needed(backbone: torch.nn.Module, jobs: Sequence[ExtractionJob], dtype
     return tokens * backbone.out_channels * dtype.itemsize
 
 
-def find_missing(out: Path, identity: dict, jobs: Sequence[ExtractionJob]) -> set[str]:
-    """The videos that the store lacks; damaged shards are put aside so that theirs are among them.
+def find_missing(out: Path, identity: dict, jobs: Sequence[ExtractionJob], *, dry_run: bool = False) -> set[str]:
+    """The videos that the store lacks; those of damaged shards are among them, which are put aside.
+
+    Args:
+        out: The store.
+        identity: What it must have been made from.
+        jobs: The videos that it is to have.
+        dry_run: Leave damaged shards where they are.
 
     Raises:
         TokenStoreMismatchError: If the store was made from something else.
@@ -150,8 +156,10 @@ def find_missing(out: Path, identity: dict, jobs: Sequence[ExtractionJob]) -> se
     for shard, error in store.damaged.items():
         if isinstance(error, ForeignShardError):
             raise error
-        print(f'{error}\nIt is renamed to {shard.name}.damaged, and its videos are extracted again.', file=sys.stderr)
-        shard.rename(shard.with_name(f'{shard.name}.damaged'))
+        verb = 'would be' if dry_run else 'is'
+        print(f'{error}\nIt {verb} renamed to {shard.name}.damaged; its videos are to do again.', file=sys.stderr)
+        if not dry_run:
+            shard.rename(shard.with_name(f'{shard.name}.damaged'))
     missing = {job.video for job in jobs if not job.is_done(store)}
     replaced = sorted(missing & store.videos.keys())
     if replaced:
@@ -199,7 +207,7 @@ def run(args: argparse.Namespace, cfg: Config) -> int:
         dtype=dtype,
     )
     # All processes share out what one of them sees: another extraction may be adding to the store at this moment.
-    names = [find_missing(out, identity, jobs) if dist.is_main_process() else None]
+    names = [find_missing(out, identity, jobs, dry_run=args.dry_run) if dist.is_main_process() else None]
     dist.broadcast_object_list(names)
     todo = [job for job in jobs if job.video in names[0]]
     if dist.is_main_process():

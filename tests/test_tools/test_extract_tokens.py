@@ -177,14 +177,18 @@ def test_a_second_run_has_nothing_to_do(extracted: Path, data_root: Path, capsys
 
 
 def test_a_damaged_shard_is_put_aside_and_one_of_another_store_is_not(
-    extracted: Path, data_root: Path, tmp_path: Path
+    extracted: Path, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     store = tmp_path / 'store'
     shutil.copytree(extracted, store)
     (shard,) = TokenStore(store).shards()
     os.truncate(shard, 100)
     assert extract(store, '--dry-run') == 0
-    assert [path.name for path in store.glob('tokens-*')] == [f'{shard.name}.damaged']
+    assert f'would be renamed to {shard.name}.damaged' in capsys.readouterr().err
+    assert list(store.glob('tokens-*')) == [shard]  # which only a real run touches
+    assert extract(store) == 0
+    assert [path.name for path in store.glob('tokens-*.damaged')] == [f'{shard.name}.damaged']
+    assert len(TokenStore(store)) == VIDEOS
     foreign = put_a_foreign_shard(store)
     with pytest.raises(ForeignShardError, match=f'{foreign.name}.*Move it out'):
         extract(store, '--dry-run')

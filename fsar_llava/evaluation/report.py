@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from torch import Tensor
 
 from fsar_llava.features.atomic_file import write_atomically
 from fsar_llava.version import __version__
@@ -52,8 +53,17 @@ def versions() -> dict[str, str | None]:
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Write a JSON file that is never seen half written."""
+    """Write a JSON file that is never seen half written.
+
+    Numbers may be those of numpy and torch; what is infinite or no number becomes null, since JSON knows neither.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=2, ensure_ascii=False) + '\n'
+    plain = json.loads(json.dumps(content, default=_plain), parse_constant=lambda name: None)
+    text = json.dumps(plain, indent=2, ensure_ascii=False) + '\n'
     write_atomically(path, text.encode())
+
+
+def _plain(value: object) -> object:
+    """What ``json`` cannot write by itself, as numbers or, where it is something else, as text."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray, Tensor)) else str(value)

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from mmaction.registry import HOOKS, MODELS
+from mmaction.registry import HOOKS, METRICS, MODELS
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -155,6 +157,31 @@ def test_files_of_settings(run_test: Callable[..., dict], tmp_path: Path) -> Non
         assert result['acc'] == metrics[f'{name}/few_shot/acc'] == overview['settings'][name]['few_shot/acc']
         assert result['wall_time'].keys() == {'encoding', 'scoring'}
         assert {'per_class', 'episode_hash', 'list_hash', 'versions', 'ci95'} <= result.keys()
+
+
+@METRICS.register_module(force=True)
+class OddNumbers(BaseMetric):
+    """Gives what metrics give here and there."""
+
+    default_prefix = 'odd'
+
+    def process(self, data_batch: object, data_samples: list[dict]) -> None:
+        self.results.extend(data_samples)
+
+    def compute_metrics(self, results: list[dict]) -> dict:
+        return dict(none=float('nan'), numpy=np.float32(0.5), torch=torch.tensor(2))
+
+
+def test_the_overview_takes_numbers_of_any_metric(run_test: Callable[..., dict], tmp_path: Path) -> None:
+    def write(cfg: Config) -> None:
+        cfg.test_evaluator = [
+            dict(type='FewShotMetric', out_file=str(tmp_path / 'result.json')),
+            dict(type='OddNumbers'),
+        ]
+
+    run_test(OTAM, write, type='FeatureBankTestLoop', settings=[dict(name='a')])
+    found = json.loads((tmp_path / 'result.json').read_text(), parse_constant=pytest.fail)['settings']['a']
+    assert [found[f'odd/{name}'] for name in ('none', 'numpy', 'torch')] == [None, 0.5, 2]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,11 @@ def split_by_lists(class_names: Iterable[str], files: Sequence[str | Path]) -> C
 
 
 def readable(name: str) -> str:
-    """A folder's name as a prompt says it: ``'Apply_EyeMakeup'`` -> ``'apply eye makeup'``; one with spaces stays."""
+    """A folder's name as a prompt says it: ``'Apply_EyeMakeup'`` -> ``'apply eye makeup'``; one with spaces stays.
+
+    Line breaks become spaces, since ``classes.txt`` has a line for each name.
+    """
+    name = ' '.join(name.splitlines())
     if ' ' in name:
         return name
     return re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name.replace('_', ' ')).lower()

@@ -13,6 +13,7 @@ import pytest
 from mmaction.datasets import RawframeDataset
 
 from fsar_llava.datasets import EpisodicDataset
+from fsar_llava.datasets.annotations import name_classes
 from fsar_llava.datasets.preparation import prepare_dataset
 from fsar_llava.datasets.splits import load_split
 from tests.conftest import REPOSITORY, load_tool
@@ -138,6 +139,19 @@ def test_classes_of_a_single_video_are_named(make_tree, tmp_path):
     part = audit.split.split_of['wave']
     assert finding.startswith(f"{part} has classes of a single video (1, such as 'wave')")
     assert finding.endswith(f'take their lines out of {part}.txt')
+
+
+@pytest.mark.parametrize('separator', ['\n', '\r', '\x0c', '\u2028'])
+def test_a_folder_with_a_line_break_shifts_no_other_name(make_tree, tmp_path, separator):
+    odd = f'b{separator}c'
+    folders = ['a', odd, 'd', 'e', 'f', 'g']
+    videos = make_tree({f'{folder}/{number}.mp4': b'' for folder in folders for number in range(2)})
+    prepare_dataset('custom', videos, tmp_path / 'out', open_videos=False)
+    for split in ('train', 'val', 'test'):
+        lines = [line for line in (tmp_path / f'out/{split}.txt').read_text().split('\n') if line]
+        labels = [int(line.split('\t')[1]) for line in lines]
+        names = name_classes(str(tmp_path / 'out/classes.txt'), labels)
+        assert [names[label] for label in labels] == [line.split('/')[0].replace(odd, 'b c') for line in lines]
 
 
 def test_custom_by_lists(make_tree, write_file, tmp_path):

@@ -20,10 +20,16 @@ def split_by_ratio(class_names: Iterable[str], ratio: Sequence[float], *, seed: 
         seed: Of the order in which classes are dealt out.
 
     Raises:
-        ValueError: If a split would get no class although its share is not 0.
+        ValueError: If a split would get no class although its share is not 0, or a name has no valid encoding.
     """
     if len(ratio) != 3 or min(ratio) < 0 or sum(ratio) <= 0:
         raise ValueError(f'The split ratio needs three shares of at least 0, such as 2 1 1, but is {list(ratio)}.')
+    class_names = list(class_names)
+    garbled = [name for name in class_names if name != name.encode('utf-8', 'replace').decode()]
+    if garbled:
+        raise ValueError(
+            f'The name of the class folder {garbled[0]!r} is not valid UTF-8, as in archives of old systems. Rename it.'
+        )
     order = sorted(class_names, key=lambda name: hashlib.sha256(f'{seed}\t{name}'.encode()).digest())
     ends = [round(len(order) * sum(ratio[: number + 1]) / sum(ratio)) for number in range(3)]
     parts = [order[begin:end] for begin, end in zip([0, *ends], ends)]

@@ -154,6 +154,12 @@ def test_a_folder_with_a_line_break_shifts_no_other_name(make_tree, tmp_path, se
         assert [names[label] for label in labels] == [line.split('/')[0].replace(odd, 'b c') for line in lines]
 
 
+def test_a_class_folder_in_another_encoding_is_named(make_tree, tmp_path):
+    videos = make_tree({**CUSTOM, os.fsdecode(b'caf\xe9/0.mp4'): b''})
+    with pytest.raises(ValueError, match=r"class folder 'caf\\udce9' is not valid UTF-8.*Rename it"):
+        prepare_dataset('custom', videos, tmp_path / 'out', open_videos=False)
+
+
 def test_custom_by_lists(make_tree, write_file, tmp_path):
     lists = [write_file('my_test.txt', 'run\nsit\n'), write_file('my_train.txt', 'OpenDoor\nwave\n')]
     audit = prepare_dataset('custom', make_tree(CUSTOM), tmp_path / 'out', class_lists=lists, open_videos=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = '.writing-'
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextmanager
@@ -20,7 +22,8 @@ def open_atomically(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO
 
     Args:
         path: The file. Its folder exists.
-        exclusive: Never replace a file that is there.
+        exclusive: Never replace a file that is there. Where the file system has no hard links, one that appears at the
+            very moment may be replaced all the same.
 
     Raises:
         FileExistsError: If the file is there and ``exclusive`` is set.
@@ -32,9 +35,7 @@ def open_atomically(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if exclusive:
-            os.link(temporary, path)
-        else:
+        if not (exclusive and _link(temporary, path)):
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -45,6 +46,19 @@ def write_atomically(path: Path, content: bytes, *, exclusive: bool = False) -> 
     """Write a whole file as :func:`open_atomically` does."""
     with open_atomically(path, exclusive=exclusive) as file:
         file.write(content)
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give a file a second name that is not taken; False where the file system has no links, such as exFAT."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,6 +23,7 @@ from fsar_llava.features import (
     TokenWriter,
     atomic_file,
 )
+from fsar_llava.features.atomic_file import write_atomically
 from fsar_llava.features.store_care import prune, verify
 from fsar_llava.features.token_shard import ForeignShardError, is_intact
 
@@ -303,6 +304,21 @@ def test_only_one_of_two_identities_begins_a_store(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(begin, range(8))) == 1
+
+
+@pytest.mark.parametrize('error', [errno.EPERM, errno.ENOTSUP])
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    def link(*args: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, 'link', link)
+    for number in range(2):
+        with TokenWriter(tmp_path, IDENTITY) as writer:
+            writer.add(f'{number}.mp4', PRINT, *tokens(number))
+    assert len(TokenStore(tmp_path)) == 2
+    with pytest.raises(FileExistsError, match=r'File exists: .*manifest\.json'):
+        write_atomically(tmp_path / 'manifest.json', b'', exclusive=True)
+    assert not list(tmp_path.glob('.writing-*'))
 
 
 def test_a_full_disk_leaves_a_store_that_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

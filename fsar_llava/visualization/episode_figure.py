@@ -62,6 +62,7 @@ def _show(axis: object, frame: np.ndarray, title: str, colour: str) -> None:
     axis.imshow(frame)
     axis.set_axis_on()
     axis.set(xticks=[], yticks=[])
+    title = title.replace('$', r'\$')  # no formulas, which matplotlib would read in names with two of them
     axis.set_title(title, fontsize=7, color='black' if colour == UNKNOWN else colour, wrap=True)
     for spine in axis.spines.values():
         spine.set(color=colour, linewidth=2)

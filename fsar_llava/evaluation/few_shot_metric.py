@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ class EpisodeResult:
         class_names: Name of each way.
         pred: Way predicted for each of the Q queries.
         truth: Way of each of the Q queries.
+        finite: Whether its scores are numbers; the predictions of others mean nothing.
     """
 
     id: int
@@ -38,6 +40,7 @@ class EpisodeResult:
     class_names: tuple[str, ...]
     pred: tuple[int, ...]
     truth: tuple[int, ...]
+    finite: bool = True
 
 
 @METRICS.register_module()
@@ -108,6 +111,10 @@ class FewShotMetric(BaseMetric):
 
         names, counts = _confusion(results)
         meta = self.dataset_meta or {}
+        notes = list(meta.get('notes', []))
+        if broken := sum(not result.finite for result in results):
+            notes.append(f'the scores of {broken} episodes are not finite numbers')
+            print_log(f'The result is marked: {notes[-1]}.', logger='current', level=logging.WARNING)
         report = dict(
             scores,
             config=meta.get('config'),
@@ -115,7 +122,7 @@ class FewShotMetric(BaseMetric):
             distinct_episodes=len({result.digest for result in results}),
             episode_hash=sha256('\n'.join(result.digest for result in results).encode()).hexdigest(),
             list_hash=meta.get('list_hash'),
-            notes=list(meta.get('notes', [])),
+            notes=notes,
             per_class=[
                 dict(name=name, label=label, queries=int(row.sum()), acc=100 * int(row[i]) / max(int(row.sum()), 1))
                 for i, ((label, name), row) in enumerate(zip(names.items(), counts))
@@ -147,7 +154,8 @@ def _read_result(sample: dict) -> EpisodeResult:
     if min(truth) < 0:
         raise ValueError(f'Episode {episode} has a query without a label (way {min(truth)}), so it cannot be scored.')
     classes = tuple(sample['class_ids']), tuple(sample['class_names'])
-    return EpisodeResult(episode, sample['episode_digest'], *classes, tuple(pred), tuple(truth))
+    finite = 'pred_scores' not in sample or math.isfinite(float(sample['pred_scores'].sum()))
+    return EpisodeResult(episode, sample['episode_digest'], *classes, tuple(pred), tuple(truth), finite)
 
 
 def _check_episodes(ids: Sequence[int], size: int) -> None:

@@ -116,6 +116,17 @@ def test_json_has_all_that_identifies_a_result(tmp_path, logged):
     assert str(path) in logged[1]
 
 
+def test_scores_that_are_no_numbers_are_marked(tmp_path, logged):
+    """Their argmax is way 0: what a broken model scores looks like chance."""
+    samples = results(6)
+    for sample in samples[2:4]:
+        sample.pred_scores[1] = float('nan')
+    evaluate(samples, out_file=tmp_path / 'result.json')
+    note = 'the scores of 2 episodes are not finite numbers'
+    assert json.loads((tmp_path / 'result.json').read_text())['notes'] == [note]
+    assert logged[0] == f'The result is marked: {note}.'
+
+
 def test_result_does_not_depend_on_the_order(tmp_path):
     samples = results(33, num_queries=7)
     expected = evaluate(samples)

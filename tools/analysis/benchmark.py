@@ -178,7 +178,10 @@ def measure_trx(features: VideoFeatures, plan: EpisodePlan, episodes: int = 100)
 
 
 def own_products(scorer: EpisodeScorer, plan: EpisodePlan, step: int = 10) -> float:
-    """Seconds of the products that :class:`TRX` computes, with numbers in place of what lies between them."""
+    """Seconds of the attention products that :class:`TRX` computes, with numbers in place of what lies between them.
+
+    It sums the parts of queries' tuples by products as well; these do not count.
+    """
     total = 0.0
     for size in (2, 3):
         tuples = math.comb(FRAMES, size)

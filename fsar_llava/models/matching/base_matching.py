@@ -79,13 +79,20 @@ class BaseMatching(nn.Module, ABC):
 
         Raises:
             ValueError: If a video has fewer than ``min_frames`` valid frames.
+            TypeError: If :meth:`describe` gives anything else than tensors by name.
         """
         self._check_frames(tokens, mask)
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
             if mask is not None:
                 tokens = tokens.masked_fill(~mask[..., None], 0)
-            return self.describe(tokens, mask)
+            described = self.describe(tokens, mask)
+        if not isinstance(described, Mapping):
+            raise TypeError(
+                f'{type(self).__name__}.describe must return tensors by name, such as dict(tokens=tokens), but got '
+                f'{type(described).__name__}.'
+            )
+        return described
 
     def match(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
         """Distances from what :meth:`prepare` gave.
@@ -96,9 +103,20 @@ class BaseMatching(nn.Module, ABC):
 
         Returns:
             ``[B, Q, N]``.
+
+        Raises:
+            ValueError: If :meth:`compare` gives another shape than ``[B, Q, N, K]``.
         """
-        with torch.autocast(next(iter(query.values())).device.type, enabled=False):
-            return self.compare(query, support).mean(-1)
+        some = next(iter(query.values()))
+        with torch.autocast(some.device.type, enabled=False):
+            distance = self.compare(query, support)
+        shape = [*some.shape[:2], next(iter(support.values())).shape[1]]
+        if distance.ndim != 4 or list(distance.shape[:3]) != shape:
+            raise ValueError(
+                f'{type(self).__name__}.compare must return [B, Q, N, K], here {shape} and the shots (or 1 in their '
+                f'place), but returned {list(distance.shape)}. The mean over the shots is taken afterwards.'
+            )
+        return distance.mean(-1)
 
     @abstractmethod
     def describe(self, tokens: Tensor, mask: Tensor | None) -> dict[str, Tensor]:

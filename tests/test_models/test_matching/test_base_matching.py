@@ -253,3 +253,30 @@ def test_refuses_masks(matching: BaseMatching) -> None:
 def test_refuses_settings(config: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MODELS.build(config)
+
+
+class Own(BaseMatching):
+    """A metric that somebody wrote."""
+
+    def __init__(self, described: object, axes: int) -> None:
+        super().__init__()
+        self.described, self.axes = described, axes
+
+    def describe(self, tokens: torch.Tensor, mask: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        return dict(tokens=tokens) if self.described is dict else tokens
+
+    def compare(self, query: dict[str, torch.Tensor], support: dict[str, torch.Tensor]) -> torch.Tensor:
+        sizes = (*query['tokens'].shape[:2], *support['tokens'].shape[1:3])
+        return torch.zeros(sizes[: self.axes])
+
+
+def test_own_metric_that_describes_no_dict_is_told_so() -> None:
+    with pytest.raises(TypeError, match=r'Own\.describe must return tensors by name, such as dict\(.*got Tensor'):
+        Own(torch.Tensor, 4)(*episode())
+
+
+def test_own_metric_of_another_shape_is_told_so() -> None:
+    query, support = episode(queries=5, batch=5)
+    assert Own(dict, 4)(query, support).shape == (5, 5, support.shape[1])
+    with pytest.raises(ValueError, match=r'Own\.compare must return \[B, Q, N, K\].*but returned \[5, 5, \d\]'):
+        Own(dict, 3)(query, support)

@@ -36,8 +36,13 @@ class EvaluationSetting:
         """Read ``dict(num_ways=5, num_shots=1, matching=dict(type='OTAM'), name=...)``; every key is optional.
 
         Raises:
-            ValueError: If a key is unknown or a value cannot be used.
+            ValueError: If it is no dict, a key is unknown or a value cannot be used.
         """
+        if not isinstance(config, Mapping):  # --cfg-options reads the dicts of a list as text
+            raise ValueError(
+                f'A setting of the feature bank is a dict, such as dict(num_shots=5), but got {config!r}. The command '
+                'line cannot hold dicts in a list: write settings into a config.'
+            )
         unknown = sorted(set(config) - {'name', *SAMPLER_FIELDS, *HEAD_FIELDS})
         if unknown:
             raise ValueError(

@@ -188,6 +188,7 @@ def test_the_overview_takes_numbers_of_any_metric(run_test: Callable[..., dict],
     ('settings', 'message'),
     [
         ([dict(shots=5)], r"unknown keys \['shots'\]"),
+        (['dict(num_shots=5)'], r"is a dict, .* but got 'dict\(num_shots=5\)'.*write settings into a config"),
         ([dict(name='a'), dict(name='a')], r"called \['a'\]"),
         ([dict(name='a/b')], r"slash, but is 'a/b'"),
         ([dict(temperature=0.0)], 'must be positive, but is 0.0'),

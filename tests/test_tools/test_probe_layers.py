@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -39,3 +40,10 @@ def test_table_and_plot(data_root: Path, tmp_path: Path) -> None:
     assert all(0 <= mean <= 100 for scores in results.values() for mean, _ in scores.values())
     assert set(json.loads((tmp_path / 'layers.json').read_text())) == {'0', '2'}
     assert (tmp_path / 'layers.png').stat().st_size > 1000
+
+
+def test_other_backbones_are_refused() -> None:
+    with pytest.raises(TypeError, match=r'ResNet has no decoder layers.*VideoMLLMBackbone'):
+        tool.main([str(LEAVES['otam_resnet18_5way-1shot_toy-motion'])])
+    with pytest.raises(TypeError, match=r'StoredTokens has no decoder layers.*VideoMLLMBackbone'):
+        tool.main([str(CONFIG.with_name('fsar-llava_mini-tokens_unknown_5way-1shot_synthetic-motion.py'))])

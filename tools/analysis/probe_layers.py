@@ -37,6 +37,17 @@ from fsar_llava.features.extraction_progress import ExtractionProgress
 MATCHINGS = {'OTAM': dict(type='OTAM'), 'Bi-MHM': dict(type='BiMHM'), 'cosine': dict(type='CosineMatching')}
 
 
+def depth_of(backbone: dict) -> int:
+    """Decoder layers of a backbone.
+
+    Raises:
+        TypeError: If it has none that could be looked into.
+    """
+    if not hasattr(MODELS.get(backbone['type']), 'frames_of_layers'):
+        raise TypeError(f'{backbone["type"]} has no decoder layers to compare. Use a config with VideoMLLMBackbone.')
+    return MODELS.build(dict(backbone, layer=0)).depth
+
+
 @torch.no_grad()
 def tokens_of_layers(
     cfg: Config, dataset: EpisodicDataset, layers: Sequence[int], videos: Sequence[int], name: str
@@ -125,7 +136,7 @@ def main(argv: list[str] | None = None) -> dict[int, dict[str, tuple[float, floa
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope('mmaction')
-    depth = MODELS.build(dict(cfg.model.backbone, layer=0)).depth
+    depth = depth_of(cfg.model.backbone)
     layers = sorted(set(args.layers or range(depth + 1)))
     if not 0 <= layers[0] <= layers[-1] <= depth:
         raise ValueError(f'--layers must lie between 0 and {depth}, but are {layers}.')

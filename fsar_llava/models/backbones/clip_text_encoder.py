@@ -87,8 +87,9 @@ def check_source(owner: str, model: str | None, architecture: object) -> None:
             f'but got model={model!r} and architecture={architecture!r}.'
         )
     if model is not None and not Path(model).is_dir() and not HUB_ID.fullmatch(model):
+        place = '' if Path(model).is_absolute() else f'A relative path counts from {Path.cwd()}. '
         raise FileNotFoundError(
-            f"{owner}: there is no folder {model!r} with CLIP weights. Give a folder written by transformers' "
+            f"{owner}: there is no folder {model!r} with CLIP weights. {place}Give a folder written by transformers' "
             "save_pretrained, or a hub id such as 'openai/clip-vit-base-patch16'."
         )
 

@@ -48,7 +48,8 @@ class PretrainedSource:
         if self.local:
             self._check_folder()
         elif not HUB_PATTERN.fullmatch(model):
-            raise FileNotFoundError(f'There is no folder {folder} with Video-LLaVA weights. {_remedy(folder)}')
+            place = '' if folder.is_absolute() else f'A relative path counts from {Path.cwd()}. '
+            raise FileNotFoundError(f'There is no folder {folder} with Video-LLaVA weights. {place}{_remedy(folder)}')
 
     @cached_property
     def config(self) -> VideoLlavaConfig:

@@ -105,6 +105,14 @@ class TestMissing:
         with pytest.raises(FileNotFoundError, match=r'There is no folder .*hf download LanguageBind/Video-LLaVA-7B-hf'):
             PretrainedSource(path)
 
+    def test_folder_of_another_directory(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(FileNotFoundError, match=f'no folder a/b/c .*A relative path counts from {tmp_path}'):
+            PretrainedSource('a/b/c')
+        with pytest.raises(FileNotFoundError) as error:
+            PretrainedSource('/no/such/folder')
+        assert 'relative' not in str(error.value)
+
     @pytest.mark.parametrize('name', ['config.json', 'tokenizer.json', WEIGHTS])
     def test_file(self, copied, name):
         (copied / name).unlink()

@@ -13,7 +13,7 @@ from torch import Tensor
 from fsar_llava.structures import VideoFeatures
 
 from .clip_architecture import vision_config
-from .clip_text_encoder import CLIPTextEncoder, check_source
+from .clip_text_encoder import CLIPTextEncoder, check_source, explained
 
 
 @MODELS.register_module()
@@ -51,7 +51,8 @@ class CLIPBackbone(BaseModule):
         super().__init__(init_cfg=init_cfg)
         check_source(type(self).__name__, model, architecture)
         if model is not None:
-            self.visual = CLIPVisionModelWithProjection.from_pretrained(model, dtype=torch.float32)
+            with explained(model):
+                self.visual = CLIPVisionModelWithProjection.from_pretrained(model, dtype=torch.float32)
         else:
             self.visual = CLIPVisionModelWithProjection(vision_config(architecture))
         self.visual.is_init = True  # for mmengine: transformers' own init_weights must not run again

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,8 @@ class CLIPTextEncoder:
             return json.loads(self._sizes).get('projection_dim', 512)
         from transformers import CLIPTextConfig
 
-        return CLIPTextConfig.from_pretrained(self.model).projection_dim
+        with explained(self.model):
+            return CLIPTextConfig.from_pretrained(self.model).projection_dim
 
     def identity(self) -> dict[str, str]:
         """Name of the model and fingerprint of its output projection."""
@@ -94,14 +96,29 @@ def check_source(owner: str, model: str | None, architecture: object) -> None:
         )
 
 
+@contextmanager
+def explained(model: str) -> Iterator[None]:
+    """Say what to do where transformers cannot read a CLIP model."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if Path(model).is_dir():
+            where, remedy = 'the folder', "Give a folder written by transformers' save_pretrained, with its tokenizer."
+        else:
+            where = 'the Hugging Face hub (there is no such folder) as'
+            remedy = f"Download it with: hf download {model} --local-dir FOLDER, and set model='FOLDER'."
+        raise OSError(f'CLIP could not be loaded from {where} {model!r}. {remedy} ({error})') from error
+
+
 @lru_cache(maxsize=4)
 def _load(model: str | None, sizes: str | None) -> tuple[PreTrainedTokenizerBase, CLIPTextModelWithProjection]:
     """Tokenizer and frozen text encoder; one for all encoders with the same weights."""
     from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
     if model is not None:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        encoder = CLIPTextModelWithProjection.from_pretrained(model, dtype=torch.float32)
+        with explained(model):
+            tokenizer = AutoTokenizer.from_pretrained(model)
+            encoder = CLIPTextModelWithProjection.from_pretrained(model, dtype=torch.float32)
     else:
         tokenizer = character_tokenizer()
         with torch.random.fork_rng(devices=[]), torch.device('cpu'):

@@ -110,3 +110,20 @@ def test_unknown_architecture(architecture):
 def test_missing_folder():
     with pytest.raises(FileNotFoundError, match=r"no folder '\./weights/clip'.*relative path counts from /"):
         CLIPTextEncoder('./weights/clip')
+
+
+@pytest.mark.parametrize('kind', ['CLIPTextEncoder', 'CLIPBackbone'])
+def test_model_that_cannot_be_fetched(kind, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_OFFLINE', True)
+    message = r"hub \(there is no such folder\) as 'nobody/nothing'.*hf download nobody/nothing --local-dir FOLDER"
+    with pytest.raises(OSError, match=message):
+        MODELS.build(dict(type=kind, model='nobody/nothing'))(['run'])
+    with pytest.raises(OSError, match=message):
+        _ = CLIPTextEncoder('nobody/nothing').channels
+
+
+def test_folder_without_weights(tmp_path):
+    with pytest.raises(OSError, match=f'could not be loaded from the folder .{tmp_path}'):
+        CLIPTextEncoder(str(tmp_path))(['run'])

@@ -103,10 +103,12 @@ class FeatureBankLoop(BaseLoop):
         bank = FeatureBank()
         began = time.perf_counter()
         errors = self._encode(model, variants, bank, self.runner.call_hook)
+        batches = self.dataloader
         while errors:  # other videos take the place of these, and may be among them themselves
             unreadable.update(errors)
             plans = self._plan(variants, unreadable)
             errors = self._encode(model, variants, bank, _no_hook)
+        self.dataloader = batches  # for hooks, the epoch is the first pass
         if unreadable:
             add_note(self.evaluator, f'{len(unreadable)} videos could not be loaded and were replaced')
         bank.device = bank.device or torch.device(self.bank_device or model.data_preprocessor.device)

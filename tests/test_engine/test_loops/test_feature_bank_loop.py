@@ -16,7 +16,7 @@ import torch
 from mmaction.registry import HOOKS, METRICS, MODELS
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 
 from fsar_llava.engine.loops.feature_bank_loop import _at
@@ -271,6 +271,18 @@ class TestUnreadableVideos:
         one = run_test(leaf, self.replace)
         other = run_test(leaf, self.replace, type='FeatureBankTestLoop', video_batch_size=3, episode_batch_size=5)
         assert_equal_results(one['kept/results'], other['kept/results'])
+
+    def test_the_log_counts_the_batches_of_the_first_pass(
+        self, run_test: Callable[..., dict], broken: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, ended = [], []
+        for name, counts in (('before_test_epoch', begun), ('after_test_epoch', ended)):
+            monkeypatch.setattr(
+                LoggerHook, name, lambda self, runner, counts=counts, **_: counts.append(len(runner.test_dataloader))
+            )
+        run_test(OTAM, self.replace, type='FeatureBankTestLoop', video_batch_size=3)
+        assert begun == ended
+        assert begun[0] > 1
 
     def test_replacement_is_needed(self, run_test: Callable[..., dict], data_root: Path, request) -> None:
         """The test above means something: most of its episodes are others than with intact videos."""

@@ -87,6 +87,11 @@ class StoredTokens(BaseModule):
         for found, begin, end in rows:
             if found == wanted:
                 return begin, end
+        if prompt in self._identity['prompts']:
+            raise KeyError(
+                f'The tokens are not those of {self.store}: LoadVideoTokens reads another store than the backbone. '
+                'Name the same store in both.'
+            )
         raise KeyError(
             f'The token store {self.store} was not extracted with the prompt {prompt!r}, or LoadVideoTokens reads '
             f'another store. It has the prompts {self._identity["prompts"]}. Either set the prompts of the recognizer '

@@ -15,7 +15,7 @@ class TokenBatch:
     Attributes:
         visual: ``[V, T, P, D]``.
         textual: ``[S, D]``, the tokens of all prompts of all videos.
-        prompts: For each video a row ``(id, begin, end)`` for each of its prompts: what the store calls the prompt, and
+        prompts: For each video rows ``(number, begin, end)``: one for the store, then one for each prompt, which tells
             where its tokens begin and end in ``textual``.
     """
 

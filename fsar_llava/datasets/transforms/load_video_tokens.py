@@ -52,7 +52,7 @@ class LoadVideoTokens(BaseTransform):
         self._room = keep_bytes
 
     def transform(self, results: dict) -> dict:
-        """Add ``visual [T, P, D]``, ``textual [*, D]`` and ``prompts [R, 3]`` (see :class:`StoredTokens`)."""
+        """Add ``visual [T, P, D]``, ``textual [*, D]`` and ``prompts [1 + R, 3]`` (see :func:`prompt_table`)."""
         path = results.get('filename') or results['frame_dir']
         name = results.get('video_name')
         entry = self.store.find(path + segment(results)) if name is None else self.store.entry(name)

@@ -71,6 +71,12 @@ class StoredTokens(BaseModule):
                 "collect_keys=('visual', 'textual', 'prompts'))] and "
                 "data_preprocessor=dict(type='TokenDataPreprocessor')."
             )
+        own = _number(self._store_id)
+        if any(not rows or rows[0][0] != own for rows in inputs.prompts):
+            raise KeyError(
+                f'The tokens are not those of {self.store}: LoadVideoTokens reads another store than the backbone. '
+                'Name the same store in both.'
+            )
         if all(prompt is None for prompt in prompts):
             return VideoFeatures(inputs.visual)
         device = inputs.visual.device
@@ -83,39 +89,38 @@ class StoredTokens(BaseModule):
 
     def _span(self, prompt: str | None, rows: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
         """Where the tokens of a prompt begin and end, from the rows of a video."""
-        wanted = prompt_id(self._store_id, prompt or '')
+        wanted = _number(self._store_id, prompt or '')
         for found, begin, end in rows:
             if found == wanted:
                 return begin, end
-        if prompt in self._identity['prompts']:
-            raise KeyError(
-                f'The tokens are not those of {self.store}: LoadVideoTokens reads another store than the backbone. '
-                'Name the same store in both.'
-            )
         raise KeyError(
-            f'The token store {self.store} was not extracted with the prompt {prompt!r}, or LoadVideoTokens reads '
-            f'another store. It has the prompts {self._identity["prompts"]}. Either set the prompts of the recognizer '
-            'to these, or extract the tokens with the prompts of this config. Query prompts that list the classes of '
-            'an episode cannot be stored: test them from videos, with FeatureBankTestLoop, or use prompts=dict('
-            'support=..., query=...) with a query prompt that is always the same.'
+            f'The token store {self.store} was not extracted with the prompt {prompt!r}. It has the prompts '
+            f'{self._identity["prompts"]}. Either set the prompts of the recognizer to these, or extract tokens with '
+            'the prompts of this config. Query prompts that list the classes of an episode cannot be stored: test them '
+            'from videos, with FeatureBankTestLoop, or use prompts=dict(support=..., query=...) with a query prompt '
+            'that is always the same.'
         )
 
 
-@lru_cache(maxsize=4096)
-def prompt_id(store_id: str, prompt: str) -> int:
-    """A 64-bit number for a prompt in a store, so that it can travel with the tensors of a batch."""
-    return int.from_bytes(hashlib.sha256(f'{store_id}:{prompt}'.encode()).digest()[:8], 'big', signed=True)
-
-
 def prompt_table(store_id: str, textual: Mapping[str, Tensor]) -> Tensor:
-    """``[R, 3]``: for each of a video's R prompts its id, and where its tokens begin and end in their concatenation."""
+    """Rows ``(number, begin, end)`` of a video, ``[1 + R, 3]``, which can travel with the tensors of a batch.
+
+    The first has the store's number, the others that of each of R prompts, and where its tokens begin and end in their
+    concatenation.
+    """
     return _prompt_table(store_id, tuple((prompt, len(tokens)) for prompt, tokens in textual.items()))
 
 
 @lru_cache(maxsize=4096)
 def _prompt_table(store_id: str, lengths: tuple[tuple[str, int], ...]) -> Tensor:
-    rows, begin = [], 0
+    rows, begin = [(_number(store_id), 0, 0)], 0
     for prompt, length in lengths:
-        rows.append((prompt_id(store_id, prompt), begin, begin + length))
+        rows.append((_number(store_id, prompt), begin, begin + length))
         begin += length
-    return torch.tensor(rows, dtype=torch.long).view(-1, 3)
+    return torch.tensor(rows, dtype=torch.long)
+
+
+@lru_cache(maxsize=4096)
+def _number(*names: str) -> int:
+    """64 bits for a store, or for a prompt in a store."""
+    return int.from_bytes(hashlib.sha256(':'.join(names).encode()).digest()[:8], 'big', signed=True)

@@ -29,7 +29,7 @@ class TokenDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: ``inputs`` as :class:`LoadVideoTokens`, ``PackActionInputs`` and the collate function leave them: of
-                each video ``visual [T, P, D]``, ``textual [*, D]`` and ``prompts [R, 3]``; and ``data_samples``.
+                each video ``visual [T, P, D]``, ``textual [*, D]`` and ``prompts [1 + R, 3]``; and ``data_samples``.
             training: Not used; for mmengine's interface.
 
         Returns:

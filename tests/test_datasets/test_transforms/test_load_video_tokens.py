@@ -15,8 +15,8 @@ from fsar_llava.datasets import EpisodicDataset
 from fsar_llava.features import Fingerprint, TokenShardError, TokenWriter
 
 PROMPT = 'What is it?'
-BYTES = 4 * (4 * 2 * 6 + 3 * 6) + 8 * 3
-"""Of a video: float32 tokens of the video and of the prompt, and a row of the prompt table."""
+BYTES = 4 * (4 * 2 * 6 + 3 * 6) + 8 * 6
+"""Of a video: float32 tokens of the video and of the prompt, and two rows of the prompt table."""
 
 
 def write(folder: Path, names: Sequence[str]) -> Path:

@@ -41,14 +41,14 @@ def videos(lengths: list[tuple[int, int]]) -> list[dict[str, torch.Tensor]]:
     ]
 
 
-def collated(tokens: list[dict[str, torch.Tensor]]) -> dict:
+def collated(tokens: list[dict[str, torch.Tensor]], store: str = STORE) -> dict:
     """As the pipeline and the collate function leave them."""
     textual = [{name: video[name] for name in ('one', 'two')} for video in tokens]
     return dict(
         inputs=dict(
             visual=[video['visual'] for video in tokens],
             textual=[torch.cat(list(texts.values())) for texts in textual],
-            prompts=[prompt_table(STORE, texts) for texts in textual],
+            prompts=[prompt_table(store, texts) for texts in textual],
         ),
         data_samples=[ActionDataSample() for _ in tokens],
     )
@@ -87,8 +87,17 @@ def test_without_prompts_there_is_no_text(preprocessor: torch.nn.Module, backbon
 
 def test_a_prompt_that_the_store_lacks_is_named(preprocessor: torch.nn.Module, backbone: torch.nn.Module) -> None:
     batch = preprocessor(collated(videos([(3, 1)])))['inputs']
-    with pytest.raises(KeyError, match=r"'three'.*extract the tokens"):
+    with pytest.raises(KeyError, match=r"'three'.*extract tokens"):
         backbone(batch, ['three'])
+
+
+@pytest.mark.parametrize('prompt', ['one', None])
+def test_tokens_of_another_store_are_refused(
+    preprocessor: torch.nn.Module, backbone: torch.nn.Module, prompt: str | None
+) -> None:
+    batch = preprocessor(collated(videos([(3, 1)]), store='another'))['inputs']
+    with pytest.raises(KeyError, match='LoadVideoTokens reads another store than the backbone'):
+        backbone(batch, [prompt])
 
 
 def test_frames_are_refused(preprocessor: torch.nn.Module, backbone: torch.nn.Module) -> None:

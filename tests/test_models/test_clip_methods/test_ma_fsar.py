@@ -139,12 +139,14 @@ def test_works_with_other_metrics_ways_and_frames(matching):
     assert torch.isfinite(model.score(support, VideoFeatures(torch.randn(1, 7, 5, D)))).all()
 
 
-@pytest.mark.parametrize('masked', [False, True])
-def test_missing_text_is_named(masked):
-    """A backbone without prompts may leave text out, or give it with every token masked."""
-    support, query = episode_features(text=masked)
-    if masked:
+@pytest.mark.parametrize('fault', ['absent', 'masked', 'equal'])
+def test_missing_text_is_named(fault):
+    """A backbone without prompts leaves text out or masks it; a prompt without the class says the same of all."""
+    support, query = episode_features(text=fault != 'absent')
+    if fault == 'masked':
         support.textual_mask[1, 2] = False  # one class of one episode
+    if fault == 'equal':
+        support = support.replace(textual=support.textual[:, :1].expand_as(support.textual))
     with pytest.raises(ValueError, match='needs the class texts'):
         TextMergingHead(dict(type='OTAM')).episode_scores(support, query)
     with pytest.raises(ValueError, match='needs the class texts'):

@@ -1,4 +1,4 @@
-# FSAR-LLaVA on HMDB51, 5-way 1-shot, from stored tokens: the 7B model runs once, then training and test take minutes.
+# FSAR-LLaVA on HMDB51, 5-way 1-shot, from stored tokens: the 7B model runs once; training and test need it no more.
 #   python tools/extract_tokens.py configs/fsar_llava/fsar-llava_video-llava-7b_unknown_5way-1shot_hmdb51.py --out data/hmdb51/tokens
 #   python tools/train.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-1shot_hmdb51.py
 #   python tools/test.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-1shot_hmdb51.py work_dirs/fsar-llava_video-llava-7b-tokens_unknown_5way-1shot_hmdb51/best_*.pth

@@ -1,4 +1,4 @@
-# FSAR-LLaVA on UCF101, 5-way 1-shot, from stored tokens: the 7B model runs once, then training and test take minutes.
+# FSAR-LLaVA on UCF101, 5-way 1-shot, from stored tokens: the 7B model runs once; training and test need it no more.
 #   python tools/extract_tokens.py configs/fsar_llava/fsar-llava_video-llava-7b_unknown_5way-1shot_ucf101.py --out data/ucf101/tokens
 #   python tools/train.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-1shot_ucf101.py
 #   python tools/test.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-1shot_ucf101.py work_dirs/fsar-llava_video-llava-7b-tokens_unknown_5way-1shot_ucf101/best_*.pth

@@ -1,4 +1,4 @@
-# FSAR-LLaVA on Kinetics-100, 5-way 5-shot, from stored tokens: the 7B model runs once, then training and test take minutes.
+# FSAR-LLaVA on Kinetics-100, 5-way 5-shot, from stored tokens: the 7B model runs once; training and test need it no more.
 #   python tools/extract_tokens.py configs/fsar_llava/fsar-llava_video-llava-7b_unknown_5way-5shot_kinetics100.py --out data/kinetics100/tokens
 #   python tools/train.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-5shot_kinetics100.py
 #   python tools/test.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-5shot_kinetics100.py work_dirs/fsar-llava_video-llava-7b-tokens_unknown_5way-5shot_kinetics100/best_*.pth

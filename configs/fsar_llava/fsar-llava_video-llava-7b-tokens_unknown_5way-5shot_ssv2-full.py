@@ -1,4 +1,4 @@
-# FSAR-LLaVA on SSv2-Full, 5-way 5-shot, from stored tokens: the 7B model runs once, then training and test take minutes.
+# FSAR-LLaVA on SSv2-Full, 5-way 5-shot, from stored tokens: the 7B model runs once; training and test need it no more.
 #   python tools/extract_tokens.py configs/fsar_llava/fsar-llava_video-llava-7b_unknown_5way-5shot_ssv2-full.py --out data/ssv2_full/tokens
 #   python tools/train.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-5shot_ssv2-full.py
 #   python tools/test.py configs/fsar_llava/fsar-llava_video-llava-7b-tokens_unknown_5way-5shot_ssv2-full.py work_dirs/fsar-llava_video-llava-7b-tokens_unknown_5way-5shot_ssv2-full/best_*.pth

@@ -35,6 +35,11 @@ class FewShotCrossEntropy(nn.Module):
             )
         if parts is not None and not parts:
             raise ValueError('FewShotCrossEntropy: parts names none, which leaves no loss. None takes the logits.')
+        if 'support_text' in (parts or ()):
+            raise ValueError(
+                "FewShotCrossEntropy: the part 'support_text' is about supports, not queries. Use "
+                "dict(type='SupportTextCrossEntropy') beside this loss."
+            )
         self.parts = None if parts is None else tuple(parts)
         self.reduction = reduction
         self.loss_weight = loss_weight

@@ -54,6 +54,11 @@ def test_parts_without_a_list_are_refused():
         FewShotCrossEntropy(parts=[])
 
 
+def test_part_of_the_supports_is_refused():
+    with pytest.raises(ValueError, match='SupportTextCrossEntropy'):
+        FewShotCrossEntropy(parts=['query_text', 'support_text'])
+
+
 def test_unknown_reduction_is_refused():
     with pytest.raises(ValueError, match="'max'"):
         FewShotCrossEntropy(reduction='max')

@@ -64,7 +64,7 @@ setup(
     extras_require={
         'lite': ['mmcv-lite>=2.1.0,<2.2.0'],
         'quantization': ['accelerate', 'bitsandbytes'],
-        'tests': ['pytest>=8', 'pytest-xdist'],
-        'dev': ['pre-commit', 'ruff==0.17.5'],
+        'tests': ['pytest>=8', 'pytest-xdist', 'ruff==0.17.5'],
+        'dev': ['pre-commit'],
     },
 )

@@ -59,7 +59,7 @@ setup(
         'safetensors',
         'setuptools>=77.0.3,<82',
         'torch>=2.6',
-        'transformers>=5.0,<6',
+        'transformers>=5.11,<6',  # earlier ones do not know all names of Video-LLaVA's weights
     ],
     extras_require={
         'lite': ['mmcv-lite>=2.1.0,<2.2.0'],

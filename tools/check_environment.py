@@ -1,9 +1,10 @@
 #!/usr/bin/env python
-"""Check that everything the package needs can be imported; say in words what is missing and what installs it."""
+"""Check that everything the package needs is there in a fitting version; say in words what is wrong and what helps."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
 
 SYSTEM_LIBRARIES = {
@@ -17,7 +18,7 @@ PACKAGES = {
     'mmcv': "pip install 'mmcv-lite>=2.1.0,<2.2.0'",
     'mmengine': "pip install 'mmengine>=0.10.7,<0.11'",
     'mmaction': "pip install 'mmaction2==1.2.0'",
-    'transformers': "pip install 'transformers>=5.0,<6'",
+    'transformers': "pip install 'transformers>=5.11,<6'",
     'cv2': 'pip install opencv-python',
     'decord': "pip install 'decord>=0.6.0'",
     'einops': 'pip install einops',
@@ -39,7 +40,26 @@ def problem(package: str, remedy: str) -> str | None:
             if library in str(error):
                 return f'{package} needs the system library {library}. Debian, Ubuntu: {command}'
         return f'{package} cannot be imported ({error}). Run: {remedy}'
-    return None
+    return unfit_version(remedy)
+
+
+def unfit_version(remedy: str) -> str | None:
+    """What is wrong with the version of what a command installs; None if it fits, or came in another package."""
+    wanted = remedy.removeprefix('pip install ').strip("'")
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:  # then transformers, which brings it, is missing as well
+        return None
+    if wanted.startswith('-e'):
+        return None
+    requirement = Requirement(wanted)
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:  # such as opencv-python-headless for opencv-python
+        return None
+    if requirement.specifier.contains(version, prereleases=True):
+        return None
+    return f'{requirement.name} is {version}, but {requirement.specifier} is needed. Run: {remedy}'
 
 
 def main() -> int:
@@ -48,7 +68,7 @@ def main() -> int:
         return 1
     problems = [found for package, remedy in PACKAGES.items() if (found := problem(package, remedy))]
     for found in problems:
-        print(f'Missing: {found}', file=sys.stderr)
+        print(f'Problem: {found}', file=sys.stderr)
     if not problems:
         import torch
 

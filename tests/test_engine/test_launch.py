@@ -57,8 +57,7 @@ def test_freed_memory_is_used_again(argument):
     assert (faults < 100) == (argument == 'keep')  # else one a page, or a huge page, of 32 MB ten times
 
 
-@pytest.mark.parametrize('code', [0, 3])
-@pytest.mark.parametrize('world_size', [1, 2])
+@pytest.mark.parametrize(('world_size', 'code'), [(1, 0), (1, 3), (2, 3)])
 def test_leaving(world_size: int, code: int) -> None:
     """With the status, exit functions run and text written; several processes take nothing apart."""
     script = (

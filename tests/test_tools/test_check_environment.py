@@ -30,6 +30,14 @@ def test_missing_package_is_named_with_its_command(tool, capsys, monkeypatch):
     assert 'Run: pip install no-such-package' in error
 
 
+@pytest.mark.parametrize(('version', 'fits'), [('5.3.0', False), ('5.11.0', True), ('5.12.0rc1', True), ('6.0', False)])
+def test_another_version_is_named_with_the_command(tool, monkeypatch, version, fits):
+    monkeypatch.setattr(tool.importlib.metadata, 'version', lambda name: version)
+    found = tool.problem('transformers', tool.PACKAGES['transformers'])
+    remedy = "Run: pip install 'transformers>=5.11,<6'"
+    assert found == (None if fits else f'transformers is {version}, but <6,>=5.11 is needed. {remedy}')
+
+
 def test_missing_system_library_is_named_with_its_command(tool, monkeypatch):
     def fail(name):
         raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')

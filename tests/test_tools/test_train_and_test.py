@@ -228,19 +228,17 @@ def test_progress_bar_on_a_terminal(trained, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_any_number_of_processes_gives_the_same_result(trained, tmp_path):
+def test_one_and_four_processes_give_the_same_result(trained, tmp_path):
     results = {}
-    for processes in (1, 2, 3, 4):
+    for processes in (1, 4):
         work_dir = tmp_path / str(processes)
         arguments = [CONFIG, str(best(trained[0])), str(processes), '--work-dir', str(work_dir)]
         options = [*SMALL, 'test_dataloader.dataset.num_episodes=33']
         run(['bash', 'tools/dist_test.sh', *arguments, '--cfg-options', *options])
         results[processes] = json.loads((work_dir / 'few_shot_result.json').read_text())
-    for result in results.values():
-        assert result['episodes'] == 33
-        assert result['acc'] == results[1]['acc']
-        assert result['ci95'] == results[1]['ci95']
-        assert result['episode_hash'] == results[1]['episode_hash']
+    for key in ('acc', 'ci95', 'episode_hash'):
+        assert results[4][key] == results[1][key]
+    assert results[4]['episodes'] == 33
 
 
 @pytest.mark.slow

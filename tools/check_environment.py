@@ -46,11 +46,11 @@ def problem(package: str, remedy: str) -> str | None:
 def unfit_version(remedy: str) -> str | None:
     """What is wrong with the version of what a command installs; None if it fits, or came in another package."""
     wanted = remedy.removeprefix('pip install ').strip("'")
+    if wanted.startswith('-e'):
+        return None
     try:
         from packaging.requirements import Requirement
     except ImportError:  # then transformers, which brings it, is missing as well
-        return None
-    if wanted.startswith('-e'):
         return None
     requirement = Requirement(wanted)
     try:

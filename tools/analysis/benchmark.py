@@ -29,8 +29,8 @@ from mmengine.registry import init_default_scope
 from fsar_llava import VideoFeatures
 from fsar_llava.engine.launch import keep_freed_memory
 from fsar_llava.engine.loops.episode_plan import EpisodePlan
-from fsar_llava.engine.loops.episode_scorer import EpisodeScorer, gather
-from fsar_llava.structures import EpisodeBatch
+from fsar_llava.engine.loops.episode_scorer import EpisodeScorer
+from fsar_llava.structures import EpisodeBatch, gather
 
 sys.path.insert(0, str(Path(__file__).parent))  # also where another script loads this one
 from benchmark_common import CONFIG, Row, attempt, peak_memory, seconds, tiny_runner

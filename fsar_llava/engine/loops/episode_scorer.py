@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fsar_llava.models.heads import PrototypeHead
 from fsar_llava.models.layers import free_memory
-from fsar_llava.structures import VideoFeatures
+from fsar_llava.structures import BankRows, VideoFeatures, gather
 
 from .episode_plan import EpisodePlan
 
@@ -78,7 +78,7 @@ class EpisodeScorer:
         if self._prepared is None:
             sides = (self.bank.map(lambda tensor, rows=rows: gather(tensor, rows)) for rows in (support, query))
             return self.head.episode_scores(*sides).logits
-        sides = ({name: gather(tensor, rows) for name, tensor in self._prepared.items()} for rows in (query, support))
+        sides = (BankRows(self._prepared, rows) for rows in (query, support))
         return -self.head.matching.match(*sides) / self.head.temperature
 
     def _batch_size(self, plan: EpisodePlan) -> int:
@@ -103,8 +103,3 @@ def _everywhere(condition: bool) -> bool:
     answer = torch.tensor(int(condition))
     dist.all_reduce(answer, 'min')
     return bool(answer)
-
-
-def gather(bank: Tensor, rows: Tensor) -> Tensor:
-    """``bank[rows]`` for rows ``[*]`` of a bank ``[U, ...]``; copies whole rows, at half the time on a CPU."""
-    return bank.index_select(0, rows.flatten()).view(*rows.shape, *bank.shape[1:])

@@ -9,13 +9,15 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from fsar_llava.structures import PreparedVideos
+
 
 class BaseMatching(nn.Module, ABC):
     """A distance between query videos and the classes of their episode.
 
     A metric is written as two steps: :meth:`describe` knows one video, :meth:`compare` knows an episode. Calling the
-    metric runs both. Code that meets the same video in many episodes calls :meth:`prepare` once per video, gathers
-    its tensors by episode and calls :meth:`match`.
+    metric runs both. Code that meets the same video in many episodes calls :meth:`prepare` once per video and
+    :meth:`match` with :class:`BankRows` of what that gave.
 
     Half-precision tokens are promoted to float32, also under autocast: sums over many frames and exponentials of
     distances do not survive 8 bits of mantissa. Masked tokens are zeroed first, so that padding of any content is
@@ -107,10 +109,13 @@ class BaseMatching(nn.Module, ABC):
         Raises:
             ValueError: If :meth:`compare` gives another shape than ``[B, Q, N, K]``.
         """
-        some = next(iter(query.values()))
-        with torch.autocast(some.device.type, enabled=False):
+        query, support = (
+            side if isinstance(side, PreparedVideos) else PreparedVideos(side, axes)
+            for side, axes in ((query, 2), (support, 3))
+        )
+        with torch.autocast(query.device.type, enabled=False):
             distance = self.compare(query, support)
-        shape = [*some.shape[:2], next(iter(support.values())).shape[1]]
+        shape = [*query.shape, support.shape[1]]
         if distance.ndim != 4 or list(distance.shape[:3]) != shape:
             raise ValueError(
                 f'{type(self).__name__}.compare must return [B, Q, N, K], here {shape} and the shots (or 1 in their '
@@ -123,8 +128,11 @@ class BaseMatching(nn.Module, ABC):
         """:meth:`prepare` without its checks: tokens ``[*, T, D]`` are float32 or float64, masked ones are zero."""
 
     @abstractmethod
-    def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
-        """Distances ``[B, Q, N, K]``; the last is 1 for a metric that compares all shots of a class at once."""
+    def compare(self, query: PreparedVideos, support: PreparedVideos) -> Tensor:
+        """Distances ``[B, Q, N, K]``; the last is 1 for a metric that compares all shots of a class at once.
+
+        Tensors of a bank are gathered each time they are asked for: keep what is used twice in a variable.
+        """
 
     def _check_pair(
         self, query: Tensor, support: Tensor, query_mask: Tensor | None, support_mask: Tensor | None

@@ -33,12 +33,12 @@ class EuclideanMatching(BaseMatching):
 
     def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
         """Distances ``[B, Q, N, K]``."""
-        shots = support['mean'].shape[2]
+        prototypes = support['mean']
         # Differences, not |q|^2 + |s|^2 - 2 q.s: that loses all digits for videos that are close to each other.
         distance = torch.cdist(
             query['mean'],
-            rearrange(support['mean'], 'b n k d -> b (n k) d'),
+            rearrange(prototypes, 'b n k d -> b (n k) d'),
             compute_mode='donot_use_mm_for_euclid_dist',
         )
-        distance = rearrange(distance, 'b q (n k) -> b q n k', k=shots)
+        distance = rearrange(distance, 'b q (n k) -> b q n k', k=prototypes.shape[2])
         return distance.square() if self.squared else distance

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
+
+from fsar_llava.structures import PreparedVideos
 
 from .base_matching import BaseMatching
 from .tuples import compare_portions, frame_tuples
@@ -95,16 +97,12 @@ class TRX(BaseMatching):
                 described[f'mask_{size}'] = mask[..., frame_tuples(num_frames, size, mask.device)].all(-1)
         return described
 
-    def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
+    def compare(self, query: PreparedVideos, support: PreparedVideos) -> Tensor:
         """Distances ``[B, Q, N, 1]``."""
         distances = []
         for size in self.cardinalities:
-            sides = [
-                {name.removesuffix(f'_{size}'): tensor for name, tensor in side.items() if name.endswith(f'_{size}')}
-                for side in (query, support)
-            ]
-            pairs = math.prod(side['scale'].shape[-1] for side in sides)
-            distances.append(compare_portions(partial(_attention_distance, size), *sides, pairs))
+            pairs = math.prod(side[f'scale_{size}'].shape[-1] for side in (query, support))
+            distances.append(compare_portions(partial(_attention_distance, size), query, support, pairs))
         return torch.stack(distances).mean(0)[..., None]
 
 
@@ -167,37 +165,49 @@ def _sums(parts: Tensor, made_of: Tensor) -> Tensor:
     return sum(parts.index_select(-2, place) for place in made_of.unbind(-1))
 
 
-def _attention_distance(size: int, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
-    """Distance ``[B, Q, N]`` of queries to classes by tuples of ``size`` frames, from what was described of them."""
-    # Which parts make each tuple: [M, P] for queries, [U, P] for supports.
-    asking, answering = (_made_of(side['key'].shape[-2], size, side['key']) for side in (query, support))
-    ways, shots = support['key'].shape[1:3]
-    root = math.sqrt(query['key'].shape[-1])
-    # One product gives the scores of tuples, [B N K, Q M, U]: it sums the parts of supports' tuples, scales the sums
-    # and adds the offsets, which a part that is always 1 brings along.
-    scores = _products(query['key'], support['key'], asking * (query['scale'] / root)[..., None], ways * shots)
-    sums = torch.cat([answering.T * support['scale'][..., None, :], support['offset'][..., None, :] / root], dim=-2)
-    scores = torch.bmm(F.pad(scores, (0, 1), value=1).flatten(0, 1), sums.flatten(0, 2))
-    scores = scores.unflatten(0, (-1, ways, shots)).transpose(2, 3)  # [B, N, Q M, K, U]
-    if 'mask' in support:
-        scores = scores.masked_fill(~support['mask'][:, :, None], float('-inf'))
-    attention = scores.flatten(-2).softmax(-1).view(scores.shape)
-    weights = (attention @ answering).flatten(-2).flatten(0, 1)  # of the parts in a prototype: [B N, Q M, K P]
-    parts = support['value'].flatten(2, 3).flatten(0, 1)
-    products = _products(query['value'], support['value'], asking.expand(*query['square'].shape, -1), ways)
+def _attention_distance(size: int, query: PreparedVideos, support: PreparedVideos) -> Tensor:
+    """Distance ``[B, Q, N]`` of queries to classes by tuples of ``size`` frames."""
+    weights = _prototype_weights(size, query, support)
+    ways = support.shape[1]
+    asking, answering, square = query[f'value_{size}'], support[f'value_{size}'], query[f'square_{size}']
+    parts = answering.flatten(2, 3).flatten(0, 1)
+    products = _products(asking, answering, _made_of(size, asking).expand(*square.shape, -1), ways)
     # ||v - sum_x w_x g_x||^2 = v.v - 2 sum_x w_x v.g_x + sum_xy w_x w_y g_x.g_y
     inner = torch.baddbmm(products.flatten(0, 1), weights, parts @ parts.mT, beta=-2)
-    inner = (inner * weights).sum(-1).unflatten(0, (-1, ways)).unflatten(-1, query['square'].shape[1:])
-    square = query['square'][..., None] + inner.movedim(1, -1)
-    if 'mask' not in query:
-        return square.mean(2)
-    mask = query['mask'][..., None]
-    return square.masked_fill(~mask, 0).sum(2) / mask.sum(2)
+    inner = (inner * weights).sum(-1).unflatten(0, (-1, ways)).unflatten(-1, square.shape[1:])
+    distance = square[..., None] + inner.movedim(1, -1)
+    mask = query.get(f'mask_{size}')
+    if mask is None:
+        return distance.mean(2)
+    mask = mask[..., None]
+    return distance.masked_fill(~mask, 0).sum(2) / mask.sum(2)
 
 
-def _made_of(num_parts: int, size: int, like: Tensor) -> Tensor:
-    """``[M, P]``, 1 where a part makes a tuple and 0 elsewhere."""
-    return F.one_hot(_parts(num_parts // size + size - 1, size, like.device), num_parts).sum(1).to(like)
+def _prototype_weights(size: int, query: PreparedVideos, support: PreparedVideos) -> Tensor:
+    """How much of each part of a class is in the prototype of each tuple of a query, ``[B N, Q M, K P]``."""
+    asking, answering = query[f'key_{size}'], support[f'key_{size}']
+    ways, shots = support.shape[1:]
+    root = math.sqrt(asking.shape[-1])
+    # One product gives the scores of tuples, [B N K, Q M, U]: it sums the parts of supports' tuples, scales the sums
+    # and adds the offsets, which a part that is always 1 brings along.
+    sums = _made_of(size, asking) * (query[f'scale_{size}'] / root)[..., None]
+    scores = _products(asking, answering, sums, ways * shots)
+    made_of = _made_of(size, answering)
+    scale, offset = (support[f'{name}_{size}'][..., None, :] for name in ('scale', 'offset'))
+    sums = torch.cat([made_of.T * scale, offset / root], dim=-2)
+    scores = torch.bmm(F.pad(scores, (0, 1), value=1).flatten(0, 1), sums.flatten(0, 2))
+    scores = scores.unflatten(0, (-1, ways, shots)).transpose(2, 3)  # [B, N, Q M, K, U]
+    mask = support.get(f'mask_{size}')
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, :, None], float('-inf'))
+    attention = scores.flatten(-2).softmax(-1).view(scores.shape)
+    return (attention @ made_of).flatten(-2).flatten(0, 1)
+
+
+def _made_of(size: int, parts: Tensor) -> Tensor:
+    """``[M, P]``, 1 where one of the parts ``[*, P, E]`` makes a tuple and 0 elsewhere."""
+    num_parts = parts.shape[-2]
+    return F.one_hot(_parts(num_parts // size + size - 1, size, parts.device), num_parts).sum(1).to(parts)
 
 
 def _products(query: Tensor, support: Tensor, sums: Tensor, groups: int) -> Tensor:

@@ -11,6 +11,8 @@ from einops import rearrange
 from mmaction.registry import MODELS
 from torch import Tensor
 
+from fsar_llava.structures import PreparedVideos
+
 from .base_matching import BaseMatching
 from .tuples import compare_portions, frame_tuples
 
@@ -72,15 +74,16 @@ class TupleMatching(BaseMatching):
                 described[f'mask_{size}'] = mask[..., tuples].all(-1)
         return described
 
-    def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
+    def compare(self, query: PreparedVideos, support: PreparedVideos) -> Tensor:
         """Distances ``[B, Q, N, 1]``."""
         pairs = max(
             query[name].shape[-1] * support[name].shape[-1] for name in (f'scale_{size}' for size in self.cardinalities)
         )
         return compare_portions(self._compare, query, support, pairs)[..., None]
 
-    def _compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
+    def _compare(self, query: PreparedVideos, support: PreparedVideos) -> Tensor:
         """Distances ``[B, Q, N]``."""
+        query, support = dict(query), dict(support)  # each tensor is needed more than once
         asking, answering = query['tokens'], support['tokens']
         product = torch.bmm(rearrange(asking, 'b q a d -> b (q a) d'), rearrange(answering, 'b n k c d -> b d (n k c)'))
         product = rearrange(

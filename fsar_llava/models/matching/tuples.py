@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from fsar_llava.structures import PreparedVideos
 
 PAIRS = {'cpu': 1 << 21, 'cuda': 1 << 27}
 """Pairs of tuples that are compared at a time, by whole episodes: on a CPU what its caches hold."""
@@ -18,24 +20,20 @@ def frame_tuples(num_frames: int, size: int, device: torch.device) -> Tensor:
 
 
 def compare_portions(
-    compare: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor],
-    query: Mapping[str, Tensor],
-    support: Mapping[str, Tensor],
+    compare: Callable[[PreparedVideos, PreparedVideos], Tensor],
+    query: PreparedVideos,
+    support: PreparedVideos,
     pairs: int,
 ) -> Tensor:
     """``compare`` of both sides of all episodes, which it is given some at a time.
 
     Args:
         compare: Gives ``[B, *]``.
-        query: Tensors ``[B, Q, *]``.
-        support: Tensors ``[B, N, K, *]``.
+        query: Of B episodes.
+        support: The same.
         pairs: Of tuples, for one query and one support.
     """
-    asking, answering = next(iter(query.values())), next(iter(support.values()))
-    pairs *= asking.shape[1] * math.prod(answering.shape[1:3])
-    step = max(1, PAIRS.get(asking.device.type, PAIRS['cpu']) // max(1, pairs))
-    parts = []
-    for begin in range(0, max(1, len(asking)), step):
-        sides = ({name: tensor[begin : begin + step] for name, tensor in side.items()} for side in (query, support))
-        parts.append(compare(*sides))
-    return torch.cat(parts)
+    pairs *= query.shape[1] * math.prod(support.shape[1:])
+    step = max(1, PAIRS.get(query.device.type, PAIRS['cpu']) // max(1, pairs))
+    starts = range(0, max(1, query.shape[0]), step)
+    return torch.cat([compare(*(side.part(begin, begin + step) for side in (query, support))) for begin in starts])

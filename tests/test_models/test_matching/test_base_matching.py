@@ -10,6 +10,7 @@ from einops import repeat
 from mmaction.registry import MODELS
 
 from fsar_llava.models.matching import BaseMatching
+from fsar_llava.structures import BankRows
 
 from . import oracles
 from .episodes import episode, random_mask
@@ -131,12 +132,11 @@ def test_prepared_once_per_video_gives_the_same(matching: BaseMatching) -> None:
     support_index = torch.tensor([[[3, 4], [5, 6], [7, 8]], [[8, 3], [1, 4], [6, 5]]])
     prepared = matching.prepare(bank, mask)
     assert all(len(tensor) == len(bank) for tensor in prepared.values())
-    distance = matching.match(
-        {name: tensor[query_index] for name, tensor in prepared.items()},
-        {name: tensor[support_index] for name, tensor in prepared.items()},
-    )
+    expected = matching(bank[query_index], bank[support_index], mask[query_index], mask[support_index])
+    gathered = ({name: tensor[index] for name, tensor in prepared.items()} for index in (query_index, support_index))
+    torch.testing.assert_close(matching.match(*gathered), expected)
     torch.testing.assert_close(
-        distance, matching(bank[query_index], bank[support_index], mask[query_index], mask[support_index])
+        matching.match(BankRows(prepared, query_index), BankRows(prepared, support_index)), expected
     )
 
 

@@ -34,7 +34,8 @@ class EpisodicDataset(Dataset):
     ``dataset[episode]`` lists the episode's videos in the episode's order, each as the wrapped dataset's pipeline packs
     it; ``collate_fn=dict(type='repeat_pseudo_collate')`` then lines up the V videos of a batch. Every
     ``ActionDataSample`` is stamped with ``episode_id``, ``episode_digest``, ``episode_size``, ``role``, ``way``,
-    ``class_name``, ``class_id``, ``class_names`` and ``class_ids`` (N, by way), ``video_index`` and ``video_name``.
+    ``class_name``, ``class_id``, ``class_names`` and ``class_ids`` (N, by way), ``video_index``, ``video_name`` and
+    ``unreadable`` (the names of videos that others replace in the episode).
     :class:`~fsar_llava.structures.EpisodeBatch` reads the stamps.
 
     Args:
@@ -164,6 +165,7 @@ class EpisodicDataset(Dataset):
             episode_id=episode.id,
             episode_digest=self.digest(episode),
             episode_size=len(episode.items),
+            unreadable=tuple(self.video_names[index] for index in episode.unreadable),
             class_names=tuple(self.class_names[label] for label in class_ids),
             class_ids=class_ids,
         )
@@ -188,30 +190,33 @@ class EpisodicDataset(Dataset):
     def _cast(self, episode: Episode, load: Callable[[int], Video]) -> tuple[Episode, list[Video], list[str]]:
         """The episode with the videos that play its parts, what ``load`` gives for them, and who replaces whom why."""
         used = {item.index for item in episode.items}
-        items, videos, notes = [], [], []
+        items, videos, notes, unreadable = [], [], [], {}
         for item in episode.items:
             index, video, failures = self._load_or_replace(item, episode.id, used, load)
             if failures:
-                notes.append(f'Episode {episode.id}: {failures[0]}. {self.video_names[index]} takes its place.')
+                error = next(iter(failures.values()))
+                notes.append(f'Episode {episode.id}: {error}. {self.video_names[index]} takes its place.')
+            unreadable.update(failures)
             used.add(index)
             items.append(item._replace(index=index))
             videos.append(video)
-        return Episode(episode.id, tuple(items)), videos, notes
+        return Episode(episode.id, tuple(items), tuple(unreadable)), videos, notes
 
     def _load_or_replace(
         self, item: EpisodeItem, episode_id: int, used: set[int], load: Callable[[int], Video]
-    ) -> tuple[int, Video, list[RuntimeError]]:
+    ) -> tuple[int, Video, dict[int, RuntimeError]]:
         """Index and content of the video that plays the part of ``item``, and why others do not."""
-        failures = []
+        failures = {}
         for index in self._candidates(item, episode_id, used):
             try:
                 return index, load(index), failures
             except RuntimeError as error:
-                failures.append(error)
+                failures[index] = error
+        first = failures[item.index]
         remedy = REMEDY
         if self.on_error == 'replace':
             remedy = f'Nor can any of the {len(failures) - 1} videos of the class that the episode does not use.'
-        raise RuntimeError(f'Episode {episode_id}: {failures[0]}. {remedy}') from failures[0]
+        raise RuntimeError(f'Episode {episode_id}: {first}. {remedy}') from first
 
     def _candidates(self, item: EpisodeItem, episode_id: int, used: set[int]) -> Iterator[int]:
         """The video itself, then those that may replace it, in an order that only the episode and the video decide."""

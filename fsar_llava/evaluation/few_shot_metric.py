@@ -32,6 +32,7 @@ class EpisodeResult:
         pred: Way predicted for each of the Q queries.
         truth: Way of each of the Q queries.
         finite: Whether its scores are numbers; the predictions of others mean nothing.
+        unreadable: Names of videos that could not be loaded, and in whose place others are.
     """
 
     id: int
@@ -41,6 +42,7 @@ class EpisodeResult:
     pred: tuple[int, ...]
     truth: tuple[int, ...]
     finite: bool = True
+    unreadable: tuple[str, ...] = ()
 
 
 @METRICS.register_module()
@@ -111,10 +113,9 @@ class FewShotMetric(BaseMetric):
 
         names, counts = _confusion(results)
         meta = self.dataset_meta or {}
-        notes = list(meta.get('notes', []))
-        if broken := sum(not result.finite for result in results):
-            notes.append(f'the scores of {broken} episodes are not finite numbers')
-            print_log(f'The result is marked: {notes[-1]}.', logger='current', level=logging.WARNING)
+        found = _notes(results)
+        for note in found:
+            print_log(f'The result is marked: {note}.', logger='current', level=logging.WARNING)
         report = dict(
             scores,
             config=meta.get('config'),
@@ -122,7 +123,7 @@ class FewShotMetric(BaseMetric):
             distinct_episodes=len({result.digest for result in results}),
             episode_hash=sha256('\n'.join(result.digest for result in results).encode()).hexdigest(),
             list_hash=meta.get('list_hash'),
-            notes=notes,
+            notes=[*meta.get('notes', []), *found],
             per_class=[
                 dict(name=name, label=label, queries=int(row.sum()), acc=100 * int(row[i]) / max(int(row.sum()), 1))
                 for i, ((label, name), row) in enumerate(zip(names.items(), counts))
@@ -155,7 +156,25 @@ def _read_result(sample: dict) -> EpisodeResult:
         raise ValueError(f'Episode {episode} has a query without a label (way {min(truth)}), so it cannot be scored.')
     classes = tuple(sample['class_ids']), tuple(sample['class_names'])
     finite = 'pred_scores' not in sample or math.isfinite(float(sample['pred_scores'].sum()))
-    return EpisodeResult(episode, sample['episode_digest'], *classes, tuple(pred), tuple(truth), finite)
+    return EpisodeResult(
+        episode,
+        sample['episode_digest'],
+        *classes,
+        tuple(pred),
+        tuple(truth),
+        finite,
+        tuple(sample.get('unreadable', ())),
+    )
+
+
+def _notes(results: Sequence[EpisodeResult]) -> list[str]:
+    """What a reader of the result must know about its episodes."""
+    notes = []
+    if unreadable := {name for result in results for name in result.unreadable}:
+        notes.append(f'{len(unreadable)} videos could not be loaded and were replaced')
+    if broken := sum(not result.finite for result in results):
+        notes.append(f'the scores of {broken} episodes are not finite numbers')
+    return notes
 
 
 def _check_episodes(ids: Sequence[int], size: int) -> None:

@@ -27,7 +27,9 @@ class Episode(NamedTuple):
     Attributes:
         id: Number of the episode, 0 to ``num_episodes - 1``.
         items: Its videos: supports first, way by way, then queries, way by way.
+        unreadable: Videos that could not be loaded; others are among the items in their place.
     """
 
     id: int
     items: tuple[EpisodeItem, ...]
+    unreadable: tuple[int, ...] = ()

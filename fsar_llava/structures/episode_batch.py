@@ -25,6 +25,7 @@ class EpisodeBatch:
         class_names: B tuples of N class names, by way.
         class_ids: B tuples of N class labels of the wrapped dataset, by way.
         digests: B fingerprints of the episodes' content (see :class:`EpisodicDataset`).
+        unreadable: B tuples of names of videos that could not be loaded, and in whose place others are.
     """
 
     support_index: Tensor
@@ -34,6 +35,7 @@ class EpisodeBatch:
     class_names: tuple[tuple[str, ...], ...]
     class_ids: tuple[tuple[int, ...], ...]
     digests: tuple[str, ...]
+    unreadable: tuple[tuple[str, ...], ...]
 
     @classmethod
     def from_samples(cls, data_samples: Sequence[ActionDataSample], device: torch.device | str = 'cpu') -> EpisodeBatch:
@@ -68,6 +70,7 @@ class EpisodeBatch:
             class_names=tuple(tuple(meta['class_names']) for meta in heads),
             class_ids=tuple(tuple(meta['class_ids']) for meta in heads),
             digests=tuple(meta['episode_digest'] for meta in heads),
+            unreadable=tuple(tuple(meta.get('unreadable', ())) for meta in heads),
         )
 
     @property

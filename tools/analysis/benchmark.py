@@ -57,6 +57,7 @@ def random_plan(episodes: int) -> EpisodePlan:
             class_names=(empty,) * episodes,
             class_ids=((0,) * WAYS,) * episodes,
             digests=empty,
+            unreadable=((),) * episodes,
         )
     )
 

@@ -63,6 +63,7 @@ class EpisodePlan:
                 class_names=tuple(head['class_names'] for head in heads),
                 class_ids=tuple(head['class_ids'] for head in heads),
                 digests=tuple(head['episode_digest'] for head in heads),
+                unreadable=tuple(head['unreadable'] for head in heads),
             )
         )
 
@@ -81,6 +82,7 @@ class EpisodePlan:
             class_names=tuple(whole.class_names[number] for number in numbers),
             class_ids=tuple(whole.class_ids[number] for number in numbers),
             digests=tuple(whole.digests[number] for number in numbers),
+            unreadable=tuple(whole.unreadable[number] for number in numbers),
         )
 
     def indices(self, begin: int, end: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 
 from fsar_llava.datasets import EpisodicDataset, EpisodicSampler
 from fsar_llava.datasets.episodic_dataset import REMEDY
-from fsar_llava.evaluation.notes import add_note
 from fsar_llava.features import FeatureBank
 from fsar_llava.features.deterministic_pipeline import check_deterministic
 from fsar_llava.models.heads import PrototypeHead
@@ -109,8 +108,6 @@ class FeatureBankLoop(BaseLoop):
             plans = self._plan(variants, unreadable)
             errors = self._encode(model, variants, bank, _no_hook)
         self.dataloader = batches  # for hooks, the epoch is the first pass
-        if unreadable:
-            add_note(self.evaluator, f'{len(unreadable)} videos could not be loaded and were replaced')
         bank.device = bank.device or torch.device(self.bank_device or model.data_preprocessor.device)
         features = bank.gather(len(variants))
         encoded = time.perf_counter()

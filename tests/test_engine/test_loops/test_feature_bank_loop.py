@@ -296,7 +296,23 @@ class TestUnreadableVideos:
         with pytest.raises(RuntimeError, match=r"Cannot load the video .*on_error='replace'"):
             run_test(OTAM, type='FeatureBankTestLoop')
 
-    def test_the_result_says_so(self, run_test: Callable[..., dict], broken: list[Path], tmp_path: Path) -> None:
+    @pytest.mark.parametrize('loop', ['TestLoop', 'FeatureBankTestLoop'])
+    def test_the_result_says_so(
+        self, run_test: Callable[..., dict], broken: list[Path], tmp_path: Path, loop: str
+    ) -> None:
+        """All of these videos are drawn, and no other is unreadable."""
+
+        def write(cfg: Config) -> None:
+            self.replace(cfg)
+            cfg.test_evaluator = dict(type='FewShotMetric', out_file=str(tmp_path / 'result.json'))
+
+        run_test(OTAM, write, type=loop)
+        notes = json.loads((tmp_path / 'result.json').read_text())['notes']
+        assert notes.count(f'{len(broken)} videos could not be loaded and were replaced') == 1
+
+    def test_the_results_of_settings_say_so(
+        self, run_test: Callable[..., dict], broken: list[Path], tmp_path: Path
+    ) -> None:
         def write(cfg: Config) -> None:
             self.replace(cfg)
             cfg.test_evaluator = dict(type='FewShotMetric', out_file=str(tmp_path / 'result.json'))

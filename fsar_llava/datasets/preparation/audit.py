@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 USUAL_WAYS = 5
 
+EMPTY = dict(train='nothing can be trained', val='no checkpoint can be chosen by it', test='nothing can be tested')
+"""What a split without any class means."""
+
 
 @dataclass
 class Audit:
@@ -188,6 +191,9 @@ class Audit:
             )
         for split in SPLITS:
             written = {row['class_name']: row['written'] for row in self.classes() if row['split'] == split}
+            if not written:
+                lines.append(f'{split} is empty: {EMPTY[split]}')
+                continue
             if single := [class_name for class_name, videos in written.items() if videos == 1]:
                 lines.append(
                     f'{split} has classes of a single video ({len(single)}, such as {single[0]!r}), too few: '

@@ -132,6 +132,13 @@ def test_custom_by_ratio(make_tree, tmp_path):
     assert [line.rpartition(': ')[2] for line in sizes[1:]] == ['add some', 'add some']
 
 
+def test_without_training(make_tree, tmp_path):
+    """All classes are test classes; the other splits are said to be empty, not to be too small."""
+    audit = prepare_dataset('custom', make_tree(CUSTOM), tmp_path / 'out', ratio=(0, 0, 1), open_videos=False)
+    sizes = [line for line in audit.findings() if line.startswith(('train', 'val'))]
+    assert sizes == ['train is empty: nothing can be trained', 'val is empty: no checkpoint can be chosen by it']
+
+
 def test_classes_of_a_single_video_are_named(make_tree, tmp_path):
     root = make_tree({name: content for name, content in CUSTOM.items() if name != 'wave/2.mp4'})
     audit = prepare_dataset('custom', root, tmp_path / 'out', ratio=(3, 1, 1), open_videos=False)

@@ -25,6 +25,8 @@ def test_tensors_by_name(videos: PreparedVideos) -> None:
     assert videos.device == torch.device('cpu')
     for name, tensor in BANK.items():
         assert torch.equal(videos[name], tensor[ROWS])
+    assert 'mask' in videos
+    assert 'scale' not in videos
     assert videos.get('scale') is None
     with pytest.raises(KeyError, match='scale'):
         videos['scale']

@@ -50,6 +50,9 @@ class BankRows(PreparedVideos):
     """The same for rows of a bank; a tensor is gathered, and takes memory, each time it is asked for.
 
     What is gathered just before its use, and given up behind it, is still in a CPU's cache when it is used.
+
+    Attributes:
+        bank: Tensors of all videos.
     """
 
     def __init__(self, bank: Mapping[str, Tensor], rows: Tensor) -> None:
@@ -60,14 +63,14 @@ class BankRows(PreparedVideos):
             rows: ``[B, Q]`` or ``[B, N, K]``.
         """
         super().__init__(bank, 0)
-        self.shape, self._rows = rows.shape, rows
+        self.bank, self.shape, self._rows = bank, rows.shape, rows
 
     def __getitem__(self, name: str) -> Tensor:
-        return gather(self._tensors[name], self._rows)
+        return gather(self.bank[name], self._rows)
 
     def part(self, begin: int, end: int) -> BankRows:
         """Those of some episodes."""
-        return BankRows(self._tensors, self._rows[begin:end])
+        return BankRows(self.bank, self._rows[begin:end])
 
 
 def gather(bank: Tensor, rows: Tensor) -> Tensor:

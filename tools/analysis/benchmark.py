@@ -39,6 +39,8 @@ from benchmark_known import measure_known
 from benchmark_training import measure_training
 
 WAYS, SHOTS, QUERIES, FRAMES, WIDTH, VIDEOS = 5, 1, 5, 8, 512, 2000
+PORTION = 50
+"""Episodes whose frames a CPU's cache holds."""
 ROUNDS = 9
 """How often the floor and what is compared with it are run, in turns: the speed of a machine changes while it works."""
 
@@ -72,7 +74,7 @@ def gathered(plan: EpisodePlan, bank: torch.Tensor, begin: int, end: int) -> tup
     return gather(bank, query).flatten(1, 2), gather(bank, support).flatten(1, 3)
 
 
-def products(plan: EpisodePlan, bank: torch.Tensor, step: int) -> None:
+def products(plan: EpisodePlan, bank: torch.Tensor, step: int = PORTION) -> None:
     """The frame-similarity products of all episodes, a portion of them at a time, with gathering what they multiply."""
     for begin in range(0, len(plan), step):
         one, other = gathered(plan, bank, begin, begin + step)
@@ -125,7 +127,7 @@ def measure_scoring(episodes: int) -> list[Row]:
     half = random_plan(episodes // 2)
     tasks = {
         'floor': lambda: torch.bmm(one, other.mT),
-        'gathering': lambda: products(plan, bank, scorers['OTAM']._batch_size(plan)),
+        'gathering': lambda: products(plan, bank),
         **{name: lambda scorer=scorer: scorer.logits(plan) for name, scorer in scorers.items()},
         'half': lambda: scorers['OTAM'].logits(half),
     }

@@ -15,9 +15,8 @@ from .episode_plan import EpisodePlan
 FEATURE_BYTES = {'cpu': 1 << 22, 'cuda': 1 << 29}
 """Features that are gathered at a time: on a CPU what its caches hold, beside what a head makes of them."""
 
-PREPARED_BYTES = {'cpu': 1 << 24, 'cuda': 1 << 28}
-"""The largest tensor that is gathered at a time of what a metric prepared: little more is made of it, and few long
-steps are faster."""
+PREPARED_BYTES = {'cpu': 1 << 26, 'cuda': 1 << 28}
+"""The same of the largest tensor that a metric prepared: long steps are faster, and metrics gather less at a time."""
 
 
 class EpisodeScorer:

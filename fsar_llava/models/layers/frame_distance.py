@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fsar_llava.structures import BankRows
+
 # Shorter vectors count as zero: they have no direction, and their distance to everything is 1.
 SHORTEST = 1e-12
 
 CACHE_STRIDE, CACHE_SHIFT = 1024, 32
 """Frames a multiple of so many bytes apart compete for the same lines of a CPU's cache; so many more part them."""
+
+GATHERED_BYTES = 1 << 22
+"""Frames that are gathered from a bank at a time, so that a CPU's cache holds them until they are multiplied."""
 
 
 def describe_frames(tokens: Tensor, mask: Tensor | None = None, *, with_norm: bool = True) -> dict[str, Tensor]:
@@ -46,7 +52,7 @@ def describe_frames(tokens: Tensor, mask: Tensor | None = None, *, with_norm: bo
 def frame_similarity(query: Mapping[str, Tensor], support: Mapping[str, Tensor], *, eps: float = 0.0) -> Tensor:
     """Cosine of every frame of every query with every frame of every support of its episode.
 
-    Masks are not applied here. One batched matrix product per call.
+    Masks are not applied here.
 
     Args:
         query: :func:`describe_frames` of ``[B, Q, A, D]``.
@@ -55,16 +61,35 @@ def frame_similarity(query: Mapping[str, Tensor], support: Mapping[str, Tensor],
             0.01 [C].
 
     Returns:
-        ``[B, Q, N, K, A, C]``, between -1 and 1; a view of the product ``[B, (Q A), (N K C)]``.
+        ``[B, Q, N, K, A, C]``, between -1 and 1; a view of ``[B, Q, A, N, K, C]``.
     """
-    one, other = query['direction'], support['direction']
-    # Plain reshapes: einops would take a tenth of the time of the few episodes that a CPU multiplies at once.
-    similarity = torch.bmm(one.flatten(1, 2), other.flatten(1, 3).mT)
+    similarity = _products(query, support)
     if eps:  # |q||s| / (|q||s| + eps)
-        inverse_norms = query['inverse_norm'].flatten(1, 2)[..., None] * support['inverse_norm'].flatten(1, 3)[:, None]
+        inverse_norms = query['inverse_norm'][..., None, None, None] * support['inverse_norm'][:, None, None]
         similarity = similarity / (1 + eps * inverse_norms)
-    shape = (*one.shape[:3], *other.shape[1:4])  # B, Q, A, N, K, C
-    return similarity.view(shape).permute(0, 1, 3, 4, 2, 5)
+    return similarity.permute(0, 1, 3, 4, 2, 5)
+
+
+def _products(query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
+    """Inner products of directions, ``[B, Q, A, N, K, C]``."""
+    if not isinstance(query, BankRows) or query.device.type != 'cpu' or torch.is_grad_enabled():
+        return _multiply(query['direction'], support['direction'])
+    asking, answering = (side.bank['direction'] for side in (query, support))
+    size = max(bank[0].nbytes * math.prod(side.shape[1:]) for bank, side in ((asking, query), (answering, support)))
+    step = max(1, GATHERED_BYTES // size)
+    products = asking.new_empty(*query.shape, asking.shape[1], *support.shape[1:], answering.shape[1])
+    for begin in range(0, len(products), step):
+        sides = (side.part(begin, begin + step)['direction'] for side in (query, support))
+        _multiply(*sides, out=products[begin : begin + step])
+    return products
+
+
+def _multiply(query: Tensor, support: Tensor, out: Tensor | None = None) -> Tensor:
+    """``[B, Q, A, N, K, C]`` from ``[B, Q, A, D]`` and ``[B, N, K, C, D]``, in one batched matrix product."""
+    # Plain reshapes: einops would take a tenth of the time of the few episodes that a CPU multiplies at once.
+    flat = None if out is None else out.flatten(3).flatten(1, 2)
+    products = torch.bmm(query.flatten(1, 2), support.flatten(1, 3).mT, out=flat)
+    return products.view(*query.shape[:3], *support.shape[1:4])
 
 
 def frame_distance(query: Mapping[str, Tensor], support: Mapping[str, Tensor], *, eps: float = 0.0) -> Tensor:

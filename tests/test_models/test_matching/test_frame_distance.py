@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fsar_llava.models.layers import frame_distance as layer
 from fsar_llava.models.layers.frame_distance import describe_frames, frame_distance
+from fsar_llava.structures import BankRows
 
 from . import oracles
 from .episodes import episode
@@ -45,3 +47,18 @@ def test_vectors_of_any_length_are_safe(eps: float, scale: float) -> None:
         assert (distance == 1).all()
         assert not query.grad.any()
         assert not support.grad.any()
+
+
+@pytest.mark.parametrize('episodes', [1, 2, 5])
+def test_frames_of_a_bank_are_gathered_in_portions(monkeypatch: pytest.MonkeyPatch, episodes: int) -> None:
+    """Queries and supports of different banks, the latter with more frames, some episodes at a time."""
+    query, support = (torch.randn(6, frames, 3, generator=torch.Generator().manual_seed(frames)) for frames in (2, 4))
+    rows = torch.randint(6, (5, 3 + 2 * 2), generator=torch.Generator().manual_seed(0))
+    asking, answering = rows[:, :3], rows[:, 3:].view(5, 2, 2)
+    videos = BankRows(describe_frames(query), asking), BankRows(describe_frames(support), answering)
+    size = videos[1]['direction'][0].nbytes
+    monkeypatch.setattr(layer, 'GATHERED_BYTES', episodes * size)
+    expected = frame_distance(describe_frames(query[asking]), describe_frames(support[answering]), eps=0.1)
+    assert expected.shape == (5, 3, 2, 2, 2, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(frame_distance(*videos, eps=0.1), expected)

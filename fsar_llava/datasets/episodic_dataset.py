@@ -194,8 +194,8 @@ class EpisodicDataset(Dataset):
         for item in episode.items:
             index, video, failures = self._load_or_replace(item, episode.id, used, load)
             if failures:
-                error = next(iter(failures.values()))
-                notes.append(f'Episode {episode.id}: {error}. {self.video_names[index]} takes its place.')
+                cause = failures[item.index]
+                notes.append(f'Episode {episode.id}: {cause}. {self.video_names[index]} takes its place.')
             unreadable.update(failures)
             used.add(index)
             items.append(item._replace(index=index))

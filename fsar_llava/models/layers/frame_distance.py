@@ -72,7 +72,8 @@ def frame_similarity(query: Mapping[str, Tensor], support: Mapping[str, Tensor],
 
 def _products(query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
     """Inner products of directions, ``[B, Q, A, N, K, C]``."""
-    if not isinstance(query, BankRows) or query.device.type != 'cpu' or torch.is_grad_enabled():
+    on_demand = isinstance(query, BankRows) and isinstance(support, BankRows)
+    if not on_demand or query.device.type != 'cpu' or torch.is_grad_enabled():
         return _multiply(query['direction'], support['direction'])
     asking, answering = (side.bank['direction'] for side in (query, support))
     size = max(bank[0].nbytes * math.prod(side.shape[1:]) for bank, side in ((asking, query), (answering, support)))

@@ -60,5 +60,10 @@ def test_frames_of_a_bank_are_gathered_in_portions(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(layer, 'GATHERED_BYTES', episodes * size)
     expected = frame_distance(describe_frames(query[asking]), describe_frames(support[answering]), eps=0.1)
     assert expected.shape == (5, 3, 2, 2, 2, 4)
+    taken, part = [], BankRows.part
+    monkeypatch.setattr(BankRows, 'part', lambda self, *bounds: taken.append(bounds) or part(self, *bounds))
     with torch.no_grad():
         torch.testing.assert_close(frame_distance(*videos, eps=0.1), expected)
+        mixed = frame_distance(videos[0], describe_frames(support[answering]), eps=0.1)
+    torch.testing.assert_close(mixed, expected)
+    assert len(taken) == 2 * -(-5 // episodes)

@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 
 from fsar_llava.engine.loops.feature_bank_loop import _at
 from fsar_llava.engine.loops.settings_table import settings_table
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, load_tool
 from tests.feature_bank import assert_equal_results
 from tests.test_configs import LEAVES, shrink
 
@@ -231,18 +231,18 @@ def test_one_and_three_processes_write_the_same_result(leaf: str, data_root: Pat
     cfg.test_dataloader.dataset.num_episodes = 20
     cfg.randomness = dict(seed=0)
     cfg.dump(tmp_path / 'config.py')
-    results = []
-    for count in (1, 3):
-        launch = ['-m', 'torch.distributed.run', f'--nproc_per_node={count}', '--standalone'] if count > 1 else []
-        command = [sys.executable, *launch, str(REPOSITORY / 'tools/test.py'), str(tmp_path / 'config.py'), 'none']
-        command += ['--work-dir', str(tmp_path / str(count))] + ['--launcher=pytorch'] * (count > 1)
-        environment = dict(os.environ, OMP_NUM_THREADS='1')
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-        result = json.loads((tmp_path / str(count) / 'few_shot_result.json').read_text())
-        results.append({key: value for key, value in result.items() if key not in ('wall_time', 'date')})
-    assert results[0] == results[1]
-    assert results[0]['episodes'] == 20
+    tool, arguments = 'tools/test.py', [str(tmp_path / 'config.py'), 'none', '--work-dir']
+    load_tool(tool).main([*arguments, str(tmp_path / '1')])
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=3', '--standalone']
+    command = [*launch, str(REPOSITORY / tool), *arguments, str(tmp_path / '3'), '--launcher=pytorch']
+    environment = dict(os.environ, OMP_NUM_THREADS='1')
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, three = (json.loads((tmp_path / count / 'few_shot_result.json').read_text()) for count in '13')
+    for result in (one, three):
+        del result['wall_time'], result['date']
+    assert one == three
+    assert one['episodes'] == 20
 
 
 class TestUnreadableVideos:

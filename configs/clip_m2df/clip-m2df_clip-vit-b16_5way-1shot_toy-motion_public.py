@@ -17,6 +17,11 @@ model = dict(
         selector=dict(test_selection='sample', seed=0),
         local_view=dict(view, context=dict(identity_init=False)),
         global_view=view,
+        # Only the global view teaches, whatever the visual comparison says: "up2down" there stands for this direction.
+        losses=[
+            dict(type='FewShotCrossEntropy'),
+            dict(type='MutualDistillation', direction='global', visual_condition=False),
+        ],
     ),
 )
 # 20,000 episodes, one at a time, 16 a step, at a constant rate of 1e-6 for everything.

@@ -6,8 +6,6 @@
 #   python tools/test.py configs/hyrsm/hyrsm_resnet50_5way-1shot_toy-motion_public.py work_dirs/hyrsm_resnet50_5way-1shot_toy-motion_public/best_*.pth
 _base_ = './hyrsm_resnet50_5way-1shot_toy-motion.py'
 
-# 0.01 is added to the product of the norms.
-model = dict(cls_head=dict(matching=dict(eps=0.01)))
 # 1,200 episodes of 7 queries a class, one at a time, 4 a step (HMDB51: 2): 16 by name, on four GPUs, but these draw the
 # same episodes. The auxiliary classification of the public code over the classes of meta-training is not part of this
 # preset.

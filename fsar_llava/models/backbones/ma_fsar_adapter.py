@@ -36,7 +36,7 @@ class AdaptedBlock(nn.Module):
     The block [P]::
 
         global temporal:  z = CLS tokens of the T frames;  z_t = z + Adapter_T(MSA(LN z))         over time
-        local:            u = [x ; z_t ; TextFC(text)]     the text for videos that have one
+        local:            u = [x ; z_t ; TextFC(text)]     the text for videos that have one; a TextFC a block [R]
                           u = u + path + Adapter_M(MSA(LN u)), keep the tokens of x
         joint:            y = u + MLP(LN u) + Adapter_J(LN u)
 

@@ -41,7 +41,7 @@ class TRX(BaseMatching):
         out_channels: E, the width of keys and values.
         num_frames: The most frames a video may have: the number of tuples grows with a power of it.
         position_scale: Size of the sine and cosine encoding of time that is added to the frames; 0 leaves it out.
-        dropout: Of the frames, in training.
+        dropout: Of the frames, in training; each cardinality has draws of its own.
     """
 
     ordered = True
@@ -88,10 +88,9 @@ class TRX(BaseMatching):
             )
         if self.position_scale:
             tokens = tokens + self.position_scale * _encode_time(tokens)
-        tokens = self.dropout(tokens)
         described = {}
         for size in self.cardinalities:
-            projected = self.projections[str(size)](tokens)
+            projected = self.projections[str(size)](self.dropout(tokens))
             described |= {f'{name}_{size}': tensor for name, tensor in projected.items()}
             if mask is not None:
                 described[f'mask_{size}'] = mask[..., frame_tuples(num_frames, size, mask.device)].all(-1)

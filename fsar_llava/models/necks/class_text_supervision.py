@@ -21,7 +21,9 @@ from fsar_llava.structures import VideoFeatures
 class ClassTextSupervision(BaseModule):
     """Adds a cross-entropy of ``scale * cos(video, class text)`` over all classes of meta-training; changes no feature.
 
-    CLIP-FSAR averages the frames of a video, CLIP-M2DF the cosines of the frames that are nearest to the text [C].
+    CLIP-FSAR averages all frames of a video, CLIP-M2DF those that are nearest to a text [C]. They are chosen for each
+    text anew [R]; public code chooses once, by the text of the video's own class (of a query: the nearest one).
+
     In evaluation the neck does nothing: it reads class names for its loss only.
 
     Args:
@@ -32,7 +34,7 @@ class ClassTextSupervision(BaseModule):
         delimiter: Between the fields of ``ann_file``.
         template: Text of a class, with ``{class_name}``.
         scale: Factor of the cosines; the public codes learn it from 1.0, from where it hardly moves.
-        top_frames: None compares the mean of the frames, a number the mean cosine of that many nearest frames.
+        top_frames: None compares the mean of the frames, a number the mean of that many frames nearest to the text.
         loss_weight: Factor of the loss; a weight of 0 keeps the neck from computing it.
         init_cfg: As for every mmengine module.
     """
@@ -109,8 +111,9 @@ class ClassTextSupervision(BaseModule):
         if self.top_frames is None:
             return self.scale * cosine(visual.mean(1), texts)
         similarity = cosine(visual, texts)
-        nearest = similarity.topk(min(self.top_frames, similarity.shape[1]), dim=1).values
-        return self.scale * nearest.mean(1)
+        nearest = similarity.topk(min(self.top_frames, similarity.shape[1]), dim=1).indices
+        means = visual[torch.arange(len(visual))[:, None, None], nearest].mean(1)
+        return self.scale * cosine(means[:, :, None], texts[:, None])[..., 0, 0]
 
     def _label(self, class_name: str) -> int:
         if class_name not in self.classes:

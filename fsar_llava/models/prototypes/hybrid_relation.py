@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import repeat
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -15,14 +15,15 @@ from fsar_llava.structures import VideoFeatures
 
 @MODELS.register_module()
 class HybridRelation(BaseModule):
-    """Relates the frames of each video to each other, then each query to all supports of its task.
+    """Relates the frames of each video to each other, then each query to all classes of its task.
 
     For the ``modulation`` slot of :class:`PrototypeHead` [C]::
 
         F  = relu(F + TemporalAttn(F + position))                       over T, video by video
-        R  = [mean_T of all N*K supports ; mean_T of the query]         for each query
+        F  = mean over the shots of a class                             of supports
+        R  = [mean_T of N classes ; mean_T of the query]                for each query
         R  = relu(R + RelationAttn(R))
-        F' = W [F ; R of its own video]                                 2D -> D
+        F' = W [F ; R of its own class or video]                        2D -> D
 
     What the supports become depends on the query. Pre-norm attention, and the initial values: attention outputs at zero
     and ``W = [identity ; 0]``, so that features that are not negative pass unchanged, are ours [R].
@@ -61,19 +62,18 @@ class HybridRelation(BaseModule):
             query: visual ``[B, Q, T, D]``.
 
         Returns:
-            The supports as each query sees them, visual ``[B, Q, N, K, T, D]``, and the queries, visual
+            The classes as each query sees them, visual ``[B, Q, N, 1, T, D]``, and the queries, visual
             ``[B, Q, T, D]``. Textual features are left out.
         """
-        num_ways = support.visual.shape[1]
-        shots, videos = self._relate_frames(support.visual), self._relate_frames(query.visual)
-        means = repeat(shots.mean(-2), 'b n k d -> b q (n k) d', q=videos.shape[1])
+        classes, videos = self._relate_frames(support.visual).mean(2), self._relate_frames(query.visual)
+        means = repeat(classes.mean(-2), 'b n d -> b q n d', q=videos.shape[1])
         task = self.activation(self.relation(torch.cat([means, videos.mean(-2, keepdim=True)], dim=2)))
         # W [F ; R] = W_F F + W_R R: the frames are projected once, not once for each query.
         to_frame, to_task = self.merge.weight.chunk(2, dim=1)
         task = F.linear(task, to_task)
-        task_support = rearrange(task[:, :, :-1], 'b q (n k) d -> b q n k 1 d', n=num_ways)
+        related = F.linear(classes, to_frame)[:, None] + task[:, :, :-1, None]
         return (
-            VideoFeatures(F.linear(shots, to_frame)[:, None] + task_support),
+            VideoFeatures(related[:, :, :, None]),
             VideoFeatures(F.linear(videos, to_frame) + task[:, :, -1:]),
         )
 

@@ -28,13 +28,13 @@ def test_equals_plain_loops(relu):
         return activate(attention(module.temporal, list(array(frames)), position=position))
 
     for b, q in np.ndindex(B, Q):
-        shots = [[relate_frames(support.visual[b, n, k]) for k in range(K)] for n in range(N)]
+        classes = [np.mean([relate_frames(support.visual[b, n, k]) for k in range(K)], axis=0) for n in range(N)]
         video = relate_frames(query.visual[b, q])
-        task = [np.mean(shots[n][k], axis=0) for n in range(N) for k in range(K)] + [np.mean(video, axis=0)]
+        task = [np.mean(frames, axis=0) for frames in [*classes, video]]
         task = activate(attention(module.relation, task))
-        for n, k, t in np.ndindex(N, K, T):
-            expected = weight @ np.concatenate([shots[n][k][t], task[n * K + k]])
-            np.testing.assert_allclose(array(new_support.visual[b, q, n, k, t]), expected, rtol=1e-7, atol=1e-9)
+        for n, t in np.ndindex(N, T):
+            expected = weight @ np.concatenate([classes[n][t], task[n]])
+            np.testing.assert_allclose(array(new_support.visual[b, q, n, 0, t]), expected, rtol=1e-7, atol=1e-9)
         for t in range(T):
             expected = weight @ np.concatenate([video[t], task[-1]])
             np.testing.assert_allclose(array(new_query.visual[b, q, t]), expected, rtol=1e-7, atol=1e-9)
@@ -53,8 +53,9 @@ def test_starts_as_bi_mhm_on_features_that_are_not_negative():
     support, query = (x.replace(visual=x.visual.abs()) for x in episode_features(text=False))
     logits = model.score(support, query)
     for b, q, n in np.ndindex(B, Q, N):
-        pairs = [bi_mhm_distance(array(query.visual[b, q]), array(support.visual[b, n, k])) for k in range(K)]
-        assert float(logits[b, q, n].detach()) == pytest.approx(-np.mean(pairs), rel=1e-5)
+        prototype = array(support.visual[b, n]).mean(0)
+        expected = -bi_mhm_distance(array(query.visual[b, q]), prototype)
+        assert float(logits[b, q, n].detach()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_other_numbers_of_frames():

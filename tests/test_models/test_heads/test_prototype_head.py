@@ -112,7 +112,7 @@ def test_supports_that_a_modulation_conditions_on_the_query_take_no_prototype(pr
     modulation = dict(type='HybridRelation', channels=8, num_heads=2)
     head = build(dict(UNIMODAL[3], modulation=modulation, prototype=prototype))
     message = (
-        rf'HybridRelation conditions .*= \[1, 6, 3, 2, 4, 8\], but {prototype["type"]} takes .* Leave prototype out'
+        rf'HybridRelation conditions .*= \[1, 6, 3, 1, 4, 8\], but {prototype["type"]} takes .* Leave prototype out'
     )
     with pytest.raises(ValueError, match=message):
         predict(head, episode_samples(3, 2, 2), random_features(12))

@@ -131,6 +131,15 @@ def test_trains() -> None:
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in matching.parameters())
 
 
+def test_each_cardinality_drops_features_of_its_own() -> None:
+    dropped = []
+    matching = build(dropout=0.5, position_scale=0).train()
+    matching.dropout.register_forward_hook(lambda module, inputs, output: dropped.append(output == 0))
+    matching.prepare(torch.rand(3, 4, 6, dtype=torch.float64) + 1)
+    assert len(dropped) == 2
+    assert not torch.equal(*dropped)
+
+
 def test_size_of_a_prepared_video() -> None:
     matching = TRX(6, out_channels=8)
     prepared = matching.prepare(torch.rand(2, 3, 8, 6))

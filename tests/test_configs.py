@@ -70,6 +70,12 @@ def test_schedule_of_the_language_model_on_benchmarks(data_root, tmp_path):
 
 
 @pytest.mark.parametrize('name', LEAVES)
+def test_the_rate_is_that_of_the_batch_size(name):
+    cfg = Config.fromfile(LEAVES[name])
+    assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
+
+
+@pytest.mark.parametrize('name', LEAVES)
 def test_first_lines_say_how_to_run_it(name):
     head = LEAVES[name].read_text(encoding='utf-8').split('_base_')[0]
     assert f'python tools/train.py {LEAVES[name].relative_to(REPOSITORY).as_posix()}' in head

@@ -19,6 +19,7 @@ model = dict(
 # 5,000 episodes, one at a time, 4 a step: 16 by name, on four GPUs, but these draw the same episodes.
 train_cfg = dict(max_epochs=5)
 train_dataloader = dict(batch_size=1, sampler=dict(num_queries=5), dataset=dict(num_episodes=1000))
+auto_scale_lr = dict(base_batch_size=1)
 # An L2 penalty of 1e-3 in effect: the configured one is not used.
 optim_wrapper = dict(optimizer=dict(lr=1e-5, weight_decay=1e-3), accumulative_counts=4)
 # Behind the warm-up the schedule runs at twice the configured speed.

@@ -27,6 +27,7 @@ model = dict(
 # 20,000 episodes, one at a time, 16 a step, at a constant rate of 1e-6 for everything.
 train_cfg = dict(max_epochs=20)
 train_dataloader = dict(batch_size=1, sampler=dict(num_queries=5), dataset=dict(num_episodes=1000))
+auto_scale_lr = dict(base_batch_size=1)
 optim_wrapper = dict(optimizer=dict(lr=1e-6), accumulative_counts=16)
 param_scheduler = []
 test_dataloader = dict(dataset=dict(num_episodes=10000))

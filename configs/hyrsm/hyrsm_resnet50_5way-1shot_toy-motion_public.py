@@ -11,6 +11,7 @@ _base_ = './hyrsm_resnet50_5way-1shot_toy-motion.py'
 # preset.
 train_cfg = dict(max_epochs=2)
 train_dataloader = dict(batch_size=1, sampler=dict(num_queries=7), dataset=dict(num_episodes=600))
+auto_scale_lr = dict(base_batch_size=1)
 optim_wrapper = dict(optimizer=dict(lr=2.2e-5), accumulative_counts=4)
 # Behind the warm-up the schedule runs at twice the configured speed: to 0.5, 0.1 and 0.05 of the rate.
 param_scheduler = [

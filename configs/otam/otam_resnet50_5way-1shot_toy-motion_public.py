@@ -12,6 +12,7 @@ _base_ = [
 model = dict(cls_head=dict(matching=dict(eps=0.01)))
 # Plain SGD at a constant rate, one episode a step.
 train_dataloader = dict(batch_size=1, sampler=dict(num_queries=5), dataset=dict(num_episodes=1000))
+auto_scale_lr = dict(base_batch_size=1)
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=1e-3), accumulative_counts=1)
 param_scheduler = []
 test_dataloader = dict(dataset=dict(num_episodes=10000))

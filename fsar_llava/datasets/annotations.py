@@ -149,7 +149,7 @@ def name_classes(classes: str | Sequence[str] | None, labels: Sequence[int]) -> 
         labels: Labels of all videos.
 
     Raises:
-        ValueError: If a name is missing or given twice.
+        ValueError: If a name is missing, empty or given twice.
     """
     if not classes:
         return tuple(map(str, range(max(labels) + 1)))
@@ -160,8 +160,10 @@ def name_classes(classes: str | Sequence[str] | None, labels: Sequence[int]) -> 
             raise ValueError(
                 f'The file of class names {classes} does not exist. Check `classes` of the EpisodicDataset.'
             )
-        classes = '\n'.join(list_from_file(classes)).strip().splitlines()
+        classes = '\n'.join(list_from_file(classes)).lstrip('\ufeff').rstrip().splitlines()
     names = tuple(name.strip() for name in classes)
+    if '' in names:
+        raise ValueError(f'{source} has an empty name for label {names.index("")}. Give every label a name.')
     if max(labels) >= len(names):
         raise ValueError(
             f'{source} names {len(names)} classes, labels 0 to {len(names) - 1}, but there are videos of label '

@@ -331,6 +331,12 @@ class TestBadInput:
         with pytest.raises(ValueError, match="classes gives 'a' to several labels"):
             EpisodicDataset(videos(toy_videos), 1, classes=['a'] * 20)
 
+    @pytest.mark.parametrize(('text', 'label'), [('a\n\nb\n', 1), ('\na\nb\n', 0), ('a\n \nb\n\n', 1)])
+    def test_empty_class_name(self, toy_videos, tmp_path, text, label):
+        (tmp_path / 'classes.txt').write_text(text)
+        with pytest.raises(ValueError, match=rf'classes\.txt has an empty name for label {label}'):
+            EpisodicDataset(videos(toy_videos), 1, classes=str(tmp_path / 'classes.txt'))
+
     def test_missing_class_names(self, toy_videos):
         with pytest.raises(ValueError, match=r'nowhere\.txt does not exist'):
             EpisodicDataset(videos(toy_videos), 1, classes='nowhere.txt')

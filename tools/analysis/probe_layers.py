@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> dict[int, dict[str, tuple[float, floa
     tokens = tokens_of_layers(cfg, dataset, layers, [stamp['video_index'] for stamp in variants.stamps], 'meta-val')
     if args.train_videos:
         train = build_dataset(cfg, 'train', 1)
-        step = max(1, len(train.video_names) // args.train_videos)
+        step = math.ceil(len(train.video_names) / args.train_videos)
         seen = tokens_of_layers(cfg, train, layers, range(0, len(train.video_names), step), 'meta-train')
         tokens = {layer: frames - seen[layer].mean((0, 1)) for layer, frames in tokens.items()}
     results = {layer: accuracies(frames, plan) for layer, frames in tokens.items()}

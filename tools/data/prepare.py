@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = {key: value for key, value in vars(args).items() if key not in ('dataset', 'videos', 'out', 'no_open')}
     try:
         audit = prepare_dataset(args.dataset, args.videos, out, open_videos=not args.no_open, **options)
-    except (ValueError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f'Error: {error}', file=sys.stderr)
         return 1
     from rich.console import Console

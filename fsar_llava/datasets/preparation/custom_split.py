@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fsar_llava.datasets.preparation.list_files import split_of_file
+from fsar_llava.datasets.preparation.list_files import read_text, split_of_file
 from fsar_llava.datasets.splits import SPLITS, ClassSplit
 
 
@@ -22,7 +23,7 @@ def split_by_ratio(class_names: Iterable[str], ratio: Sequence[float], *, seed: 
     Raises:
         ValueError: If a split would get no class although its share is not 0, or a name has no valid encoding.
     """
-    if len(ratio) != 3 or min(ratio) < 0 or sum(ratio) <= 0:
+    if len(ratio) != 3 or min(ratio) < 0 or not 0 < sum(ratio) < math.inf:
         raise ValueError(f'The split ratio needs three shares of at least 0, such as 2 1 1, but is {list(ratio)}.')
     class_names = list(class_names)
     garbled = [name for name in class_names if name != name.encode('utf-8', 'replace').decode()]
@@ -50,18 +51,20 @@ def split_by_lists(class_names: Iterable[str], files: Sequence[str | Path]) -> C
         files: At most one for each split.
 
     Raises:
-        ValueError: If a listed class has no folder.
+        ValueError: If a file cannot be read, a listed class has no folder, or none is listed.
     """
     parts: dict[str, list[str]] = {split: [] for split in SPLITS}
     known = set(class_names)
     for file in map(Path, files):
-        for number, line in enumerate(file.read_text(encoding='utf-8-sig').split('\n'), start=1):
+        for number, line in enumerate(read_text(file).split('\n'), start=1):
             name = line.strip()
             if name and name not in known:
                 raise ValueError(
                     f'{file}:{number}: there is no folder {name!r}. The class folders are {sorted(known)}.'
                 )
             parts[split_of_file(file)] += [name] if name else []
+    if not any(parts.values()):
+        raise ValueError(f'{", ".join(map(str, files))} name no class. Expected a class folder a line.')
     return _custom(parts, 'classes divided by ' + ', '.join(Path(file).name for file in files))
 
 

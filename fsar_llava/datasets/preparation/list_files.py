@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from fsar_llava.datasets.preparation.records import ListedVideo
+from fsar_llava.datasets.preparation.video_tree import stem
 from fsar_llava.datasets.splits import SPLITS, ClassSplit
 
 # `train8/78687`, `test0//videos/fencing/x.avi`: split, number of the class within the split, video.
@@ -53,18 +54,37 @@ def read_official(files: Sequence[str | Path], split: ClassSplit) -> list[Listed
         )
     videos = []
     for role, file in by_role.items():
-        for number, record in enumerate(_read_json(file)):
-            try:
-                name, template = str(record['id']), re.sub(r'[\[\]]', '', record['template'])
-            except (KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{file}, record {number}: expected an object with 'id' and 'template', got {record!r}."
-                ) from error
+        for number, (name, template) in enumerate(_read_templates(file)):
             class_name = split.find(template)
             if class_name is not None and (split.split_of[class_name] == 'train') == (role == 'train'):
                 source = f'{file.name}:{number}'
                 videos.append(ListedVideo(split.split_of[class_name], class_name, inside(name, source), source))
     return videos
+
+
+def check_official(listed: Sequence[ListedVideo], files: Sequence[str | Path], split: ClassSplit) -> None:
+    """Compare lists with the official annotations of Something-Something V2, whose videos may be more or fewer.
+
+    Args:
+        listed: Videos of :func:`read_lists`.
+        files: As of :func:`read_official`.
+        split: The classes.
+
+    Raises:
+        ValueError: If a listed video has another template there, be it of the split's classes or not.
+    """
+    templates = {name: template for file in files for name, template in _read_templates(Path(file))}
+    wrong = [
+        video
+        for video in listed
+        if stem(video.name) in templates and split.find(templates[stem(video.name)]) != video.class_name
+    ]
+    if wrong:
+        raise ValueError(
+            f'{len(wrong)} videos have another class in the official annotations than in the lists, first '
+            f'{wrong[0].name!r} at {wrong[0].source}: {wrong[0].class_name!r} in the list, '
+            f'{templates[stem(wrong[0].name)]!r} officially. Check that the lists belong to {split.name}.'
+        )
 
 
 def split_of_file(file: Path) -> str:
@@ -100,7 +120,7 @@ def inside(name: str, source: str) -> str:
 def _read_list(file: Path, split: ClassSplit) -> Iterator[ListedVideo]:
     """The videos of one file."""
     numbered = None
-    for number, line in enumerate(_read_text(file).split('\n'), start=1):
+    for number, line in enumerate(read_text(file).split('\n'), start=1):
         line = line.strip()
         if not line:
             continue
@@ -146,7 +166,23 @@ def _named(line: str, source: str, split: ClassSplit, part: str) -> ListedVideo:
     return ListedVideo(part, class_name, line, source)
 
 
-def _read_text(file: Path) -> str:
+def _read_templates(file: Path) -> Iterator[tuple[str, str]]:
+    """Ids and templates, without brackets, of an official file."""
+    for number, record in enumerate(_read_json(file)):
+        try:
+            yield str(record['id']), re.sub(r'[\[\]]', '', record['template'])
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{file}, record {number}: expected an object with 'id' and 'template', got {record!r}."
+            ) from error
+
+
+def read_text(file: Path) -> str:
+    """A list's text.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
     try:
         return file.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
@@ -155,7 +191,7 @@ def _read_text(file: Path) -> str:
 
 def _read_json(file: Path) -> list:
     try:
-        records = json.loads(_read_text(file))
+        records = json.loads(read_text(file))
     except json.JSONDecodeError as error:
         raise ValueError(f'{file} is no JSON file: {error}.') from error
     if not isinstance(records, list):

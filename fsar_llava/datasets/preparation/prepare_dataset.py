@@ -14,7 +14,7 @@ from fsar_llava.datasets.preparation.annotation_files import (
 )
 from fsar_llava.datasets.preparation.audit import Audit
 from fsar_llava.datasets.preparation.custom_split import split_by_lists, split_by_ratio
-from fsar_llava.datasets.preparation.list_files import read_lists, read_official
+from fsar_llava.datasets.preparation.list_files import check_official, read_lists, read_official
 from fsar_llava.datasets.preparation.records import LeftOut
 from fsar_llava.datasets.preparation.scan import scan_frames, scan_videos
 from fsar_llava.datasets.preparation.selection import Selection, select_folders, select_listed
@@ -26,6 +26,9 @@ from fsar_llava.datasets.splits import ClassSplit, load_split
 NEEDS = dict(hmdb51='folders', ucf101='folders', custom='folders', ssv2_full='official', ssv2_small='lists')
 NEEDS['kinetics100'] = 'lists'
 
+RATIO = (2, 1, 1)
+"""Shares of the classes for train, val and test, where none are given."""
+
 
 def prepare_dataset(
     dataset: str,
@@ -35,7 +38,7 @@ def prepare_dataset(
     lists: Sequence[str | Path] = (),
     official: Sequence[str | Path] = (),
     class_lists: Sequence[str | Path] = (),
-    ratio: Sequence[float] = (2, 1, 1),
+    ratio: Sequence[float] = RATIO,
     seed: int = 0,
     frames: bool = False,
     num_frames: int = 8,
@@ -71,10 +74,14 @@ def prepare_dataset(
     if not root.is_dir():
         raise ValueError(f'The folder of the videos, {videos}, does not exist. Give the folder you unpacked into.')
     _check_source(dataset, lists, official)
+    if dataset != 'custom' and (class_lists or tuple(ratio) != RATIO or seed):
+        raise ValueError(
+            f'--ratio, --seed and --class-lists divide the classes of custom; those of {dataset} are divided already.'
+        )
     folders = {folder.path: folder for folder in scan_frames(root)} if frames else {}
     shown, hidden = (list(folders), []) if frames else scan_videos(root)
     split = load_split(dataset) if dataset != 'custom' else _custom_split(shown, class_lists, ratio, seed)
-    tree = VideoTree(shown, split, youtube=dataset == 'kinetics100')
+    tree = VideoTree(shown, split, youtube=dataset == 'kinetics100', by_top_folder=dataset == 'custom')
     selection, source = _select(tree, lists, official)
     selection.left_out += [LeftOut(path, 'extra', 'extra; the name begins with a dot') for path in hidden]
     leave_out_unwritable(selection, frames=frames)
@@ -131,14 +138,7 @@ def _select(tree: VideoTree, lists: Sequence, official: Sequence) -> tuple[Selec
     listed = read_lists(lists, tree.split) if lists else read_official(official, tree.split)
     selection = select_listed(tree, listed)
     if lists and official:
-        templates = {video.name: video.class_name for video in read_official(official, tree.split)}
-        wrong = [video for video in listed if templates.get(video.name, video.class_name) != video.class_name]
-        if wrong:
-            raise ValueError(
-                f'{len(wrong)} videos have another class in the official annotations than in the lists, first '
-                f'{wrong[0].name!r} at {wrong[0].source}: {wrong[0].class_name!r} in the list, '
-                f'{templates[wrong[0].name]!r} officially. Check that the lists belong to {tree.split.name}.'
-            )
+        check_official(listed, official, tree.split)
     return selection, ', '.join(Path(file).name for file in (*lists, *official))
 
 

@@ -36,16 +36,22 @@ class VideoTree:
         paths: Of the videos, relative to the root, with ``/``.
         split: The classes; folders that are named after one tell the class of what they hold.
         youtube: Whether the names are YouTube ids. Their case matters, and the seconds behind them may be absent.
+        by_top_folder: Whether the class is that of the folder directly below the root, whatever lies in between.
     """
 
-    def __init__(self, paths: Iterable[str], split: ClassSplit, *, youtube: bool = False) -> None:
+    def __init__(
+        self, paths: Iterable[str], split: ClassSplit, *, youtube: bool = False, by_top_folder: bool = False
+    ) -> None:
         self.paths = sorted(paths)
         self.split = split
         self.youtube = youtube
+        self.by_top_folder = by_top_folder
         self._class_of_folder: dict[str, str | None] = {}
 
     def class_of(self, path: str) -> str | None:
-        """The class of the innermost folder that is named after one, in the split's spelling."""
+        """The class of the innermost folder that is named after one, or of the top one, in the split's spelling."""
+        if self.by_top_folder:
+            return self.split.find(path.partition('/')[0])
         folder = path.rpartition('/')[0]
         if folder not in self._class_of_folder:
             found = self.split.find(folder.rpartition('/')[2]) if folder else None

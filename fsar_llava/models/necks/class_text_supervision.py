@@ -128,7 +128,7 @@ def _lines(path: str) -> list[str]:
     """Lines of a text file that are not empty."""
     if not Path(path).is_file():
         raise FileNotFoundError(f'ClassTextSupervision: there is no file {path!r}; correct classes or ann_file.')
-    return [line.strip() for line in Path(path).read_text(encoding='utf-8').splitlines() if line.strip()]
+    return [line.strip() for line in Path(path).read_text(encoding='utf-8-sig').splitlines() if line.strip()]
 
 
 def _trained_names(names: Sequence[str], ann_file: str, delimiter: str) -> list[str]:

@@ -210,11 +210,27 @@ def test_ssv2_full(make_tree, write_file, tmp_path):
     assert report(tmp_path / 'out')['extra']['total'] == 3
 
 
-def test_lists_that_contradict_the_official_annotations(make_tree, write_file, tmp_path):
-    root = make_tree({'5.webm': 10})
-    files = dict(lists=[write_file('test.txt', 'test0/5\n')], official=official(write_file))
-    with pytest.raises(ValueError, match=r"first '5' at test.txt:1: 'Approaching.*'Picking something up' officially"):
+@pytest.mark.parametrize(
+    ('line', 'number', 'template'),
+    [
+        ('test0/5\n', 5, 'Picking something up'),
+        ('test0/videos/5.webm\n', 5, 'Picking something up'),
+        ('Approaching something with your camera/5\n', 5, 'Picking something up'),
+        ('test0/4\n', 4, 'Burying something in something'),
+    ],
+)
+def test_lists_that_contradict_the_official_annotations(make_tree, write_file, tmp_path, line, number, template):
+    root = make_tree({'5.webm': 10, '4.webm': 10})
+    files = dict(lists=[write_file('test.txt', line)], official=official(write_file))
+    with pytest.raises(ValueError, match=rf"first '.*{number}.*' at test.txt:1: 'Approaching.*'{template}' officially"):
         prepare('ssv2_full', root, tmp_path / 'out', **files)
+
+
+def test_lists_that_agree_with_the_official_annotations_or_know_more(make_tree, write_file, tmp_path):
+    root = make_tree({'5.webm': 10, '9.webm': 10})
+    lists = [write_file('test.txt', 'Picking something up/5\nPicking something up/9\n')]
+    prepare('ssv2_full', root, tmp_path / 'out', lists=lists, official=official(write_file))
+    assert len(read(tmp_path / 'out', 'test')) == 2
 
 
 def test_hmdb_lists_of_both_forms(make_tree, write_file, tmp_path):

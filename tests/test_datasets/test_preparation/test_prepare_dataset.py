@@ -161,6 +161,22 @@ def test_a_folder_with_a_line_break_shifts_no_other_name(make_tree, tmp_path, se
         assert [names[label] for label in labels] == [line.split('/')[0].replace(odd, 'b c') for line in lines]
 
 
+def test_a_mark_of_byte_order_is_no_part_of_a_class_name(tmp_path):
+    (tmp_path / 'classes.txt').write_bytes(b'\xef\xbb\xbfjump\nrun\n\n')
+    assert name_classes(str(tmp_path / 'classes.txt'), [0, 1]) == ('jump', 'run')
+
+
+def test_the_top_folder_of_own_videos_is_their_class(make_tree, tmp_path):
+    names = ['walk/run/1.mp4', 'walk/2.mp4', 'run/walk/part/3.mp4', 'sit/4.mp4', 'wave/5.mp4']
+    prepare_dataset('custom', make_tree(dict.fromkeys(names, b'')), tmp_path / 'out', open_videos=False)
+    classes = (tmp_path / 'out/classes.txt').read_text().split('\n')
+    lines = [
+        line for split in ('train', 'val', 'test') for line in (tmp_path / f'out/{split}.txt').read_text().split('\n')
+    ]
+    found = {path: classes[int(label)] for path, _, label in (line.partition('\t') for line in lines if line)}
+    assert found == {name: name.partition('/')[0] for name in names}
+
+
 def test_a_class_folder_in_another_encoding_is_named(make_tree, tmp_path):
     videos = make_tree({**CUSTOM, os.fsdecode(b'caf\xe9/0.mp4'): b''})
     with pytest.raises(ValueError, match=r"class folder 'caf\\udce9' is not valid UTF-8.*Rename it"):
@@ -182,6 +198,8 @@ def test_custom_by_lists(make_tree, write_file, tmp_path):
         (dict(ratio=(-1, 1, 1)), 'three shares'),
         (dict(class_lists='jump\n'), r"train.txt:1: there is no folder 'jump'. The class folders are \['OpenDoor'"),
         (dict(class_lists='run\nrun\n'), r"\['run'\] are listed twice"),
+        (dict(class_lists='\n'), 'train.txt name no class'),
+        (dict(ratio=(float('nan'), 1, 1)), 'three shares'),
         (dict(lists=['x']), 'do not apply'),
     ],
 )
@@ -201,6 +219,9 @@ def test_custom_errors(make_tree, write_file, tmp_path, options, message):
         ('ssv2_small', {}, 'needs --lists'),
         ('ssv2_full', {}, 'needs --official'),
         ('ucf101', dict(official=['a', 'b']), 'ucf101 has none'),
+        ('ucf101', dict(class_lists=['gone.txt']), 'those of ucf101 are divided already'),
+        ('ucf101', dict(ratio=[9, 1, 1]), 'those of ucf101 are divided already'),
+        ('ucf101', dict(seed=1), 'those of ucf101 are divided already'),
         ('ucf101', {}, r'Of the 3 videos below .* none belongs to ucf101. Expected a folder .*ApplyEyeMakeup'),
     ],
 )

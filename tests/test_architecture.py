@@ -20,7 +20,6 @@ ALLOWED = {
     'datasets': {'structures', 'visualization', 'models', 'features', 'version'},
     'evaluation': {'structures', 'visualization', 'features', 'datasets', 'version'},
     'engine': {'structures', 'visualization', 'models', 'features', 'datasets', 'evaluation', 'version'},
-    'apis': {'structures', 'visualization', 'models', 'features', 'datasets', 'evaluation', 'engine', 'version'},
 }
 FILES = sorted(path for part in ALLOWED for path in (PACKAGE / part).rglob('*.py'))
 

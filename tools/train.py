@@ -39,11 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size, see auto_scale_lr'
     )
     parser.add_argument('--seed', type=int, help='seed of initialisation and training episodes (before the config)')
-    parser.add_argument(
-        '--diff-rank-seed',
-        action='store_true',
-        help='different seeds on different ranks, but for the episodes; needs a seed',
-    )
+    parser.add_argument('--diff-rank-seed', action='store_true', help='a seed for each rank, but not for its episodes')
     parser.add_argument('--deterministic', action='store_true', help='deterministic cuDNN')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override settings of the config: key=value, key="[a,b]"'
@@ -83,9 +79,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.merge_from_dict(args.cfg_options)
     if cfg.get('resume') and cfg.randomness.seed is None:
         cfg.randomness.seed = resumed_seed(cfg)
-    if cfg.randomness.get(
-        'diff_rank_seed'
-    ):  # mmengine then hands no seed to the sampler, whose episodes all ranks share
+    if cfg.randomness.get('diff_rank_seed'):
+        # mmengine then gives the sampler no seed, but all ranks have to draw from the same episodes.
         if cfg.randomness.seed is None:
             raise ValueError('--diff-rank-seed needs --seed, from which the seeds of the ranks and the episodes come.')
         cfg.train_dataloader.sampler.setdefault('seed', cfg.randomness.seed)

@@ -14,7 +14,8 @@ class EpisodeScores:
 
     Attributes:
         logits: ``[B, Q, N]``, larger is more similar; their argmax over N is the prediction.
-        parts: Further logits ``[B, Q, N]`` by name, such as ``'visual'`` and ``'textual'``, for auxiliary losses.
+        parts: Further logits by name, for auxiliary losses: ``[B, Q, N]``, such as ``'visual'`` and ``'textual'``, and
+            ``'support_text' [B, N*K, N]`` of :class:`TextMergingHead`.
     """
 
     logits: Tensor

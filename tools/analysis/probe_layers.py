@@ -24,17 +24,29 @@ from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from fsar_llava import VideoFeatures
 from fsar_llava.datasets import EpisodicDataset, EpisodicSampler
 from fsar_llava.engine.loops.episode_plan import EpisodePlan
 from fsar_llava.engine.loops.episode_scorer import EpisodeScorer
-from fsar_llava.engine.loops.video_encoder import SingleVideos
 from fsar_llava.engine.loops.video_variants import VideoVariants
 from fsar_llava.features.extraction_progress import ExtractionProgress
 
 MATCHINGS = {'OTAM': dict(type='OTAM'), 'Bi-MHM': dict(type='BiMHM'), 'cosine': dict(type='CosineMatching')}
+
+
+class SingleVideos(Dataset):
+    """Videos of an episodic dataset one by one."""
+
+    def __init__(self, dataset: EpisodicDataset, videos: Sequence[int]) -> None:
+        self.dataset, self.videos = dataset, videos
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.dataset.load_video(self.videos[index])
 
 
 def depth_of(backbone: dict) -> int:
@@ -58,7 +70,7 @@ def tokens_of_layers(
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     preprocessor.to(device)
     workers = cfg.val_dataloader.get('num_workers', 0)
-    loader = DataLoader(Subset(SingleVideos(dataset), videos), batch_size=4, num_workers=workers, collate_fn=list)
+    loader = DataLoader(SingleVideos(dataset, videos), batch_size=4, num_workers=workers, collate_fn=list)
     found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     with ExtractionProgress(len(videos), name) as progress:
         for batch in loader:

@@ -71,7 +71,7 @@ def select_listed(tree: VideoTree, videos: Iterable[ListedVideo]) -> Selection:
         selection.entries.append(Entry(match.path, video.split, video.class_name))
         if match.mismatch:
             selection.case_mismatches[CaseMismatch(match.mismatch, match.path)] += 1
-        _compare_folder(selection, tree, match.path, video.class_name)
+        _compare_folder(selection, match.path, video.class_name)
     selection.left_out += [
         LeftOut(path, 'extra', 'extra; not in the lists') for path in tree.paths if path not in taken
     ]
@@ -99,11 +99,11 @@ def select_folders(tree: VideoTree) -> Selection:
         selection.entries.append(entry)
         if said and said[1] != class_name:
             selection.case_mismatches[CaseMismatch(f'v_{class_name}_*', f'v_{said[1]}_*')] += 1
-        _compare_folder(selection, tree, path, class_name)
+        _compare_folder(selection, path, class_name)
     return selection
 
 
-def _compare_folder(selection: Selection, tree: VideoTree, path: str, class_name: str) -> None:
+def _compare_folder(selection: Selection, path: str, class_name: str) -> None:
     """Note a class folder whose name differs from the class in case."""
     for folder in path.split('/')[:-1]:
         if folder != class_name and folder.casefold() == class_name.casefold():

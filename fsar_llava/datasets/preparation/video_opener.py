@@ -17,8 +17,6 @@ from pathlib import Path
 
 from fsar_llava.datasets.preparation.records import Opened
 
-DECODERS = ('decord', 'pyav')
-
 
 class VideoOpener:
     """Opens videos in parallel, and remembers what it has seen in a file, so that a killed run is gone on with.

@@ -7,32 +7,13 @@ from collections.abc import Sequence
 import torch
 from mmaction.structures import ActionDataSample
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from fsar_llava.datasets import EpisodicDataset
 from fsar_llava.structures import VideoFeatures, as_video_features
 
 from .video_variants import Stamp
 
 NECK_ROWS = 256
 """Variants that go through the neck at a time: many prompts of a video share its backbone pass, but not the neck's."""
-
-
-class SingleVideos(Dataset):
-    """The videos of an episodic dataset one by one.
-
-    Args:
-        dataset: The episodic dataset.
-    """
-
-    def __init__(self, dataset: EpisodicDataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset.video_names)
-
-    def __getitem__(self, index: int) -> dict:
-        return self.dataset.load_video(index)
 
 
 def encode_videos(model: nn.Module, batch: dict, stamps: Sequence[Sequence[Stamp]]) -> VideoFeatures:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,12 +15,12 @@ from mmaction.registry import MODELS
 from torch import Tensor
 
 from .clip_architecture import character_tokenizer, clip_sizes, text_config
+from .pretrained_source import HUB_PATTERN
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModelWithProjection, PreTrainedTokenizerBase
 
 SEED = 0
-HUB_ID = re.compile(r'[\w-][\w.-]*/[\w.-]+')
 
 
 @MODELS.register_module()
@@ -88,7 +87,7 @@ def check_source(owner: str, model: str | None, architecture: object) -> None:
             f"{owner} needs either model='<hub id or folder>' or architecture=<sizes, for a model without weights>, "
             f'but got model={model!r} and architecture={architecture!r}.'
         )
-    if model is not None and not Path(model).is_dir() and not HUB_ID.fullmatch(model):
+    if model is not None and not Path(model).is_dir() and not HUB_PATTERN.fullmatch(model):
         place = '' if Path(model).is_absolute() else f'A relative path counts from {Path.cwd()}. '
         raise FileNotFoundError(
             f"{owner}: there is no folder {model!r} with CLIP weights. {place}Give a folder written by transformers' "

@@ -170,10 +170,8 @@ def test_the_top_folder_of_own_videos_is_their_class(make_tree, tmp_path):
     names = ['walk/run/1.mp4', 'walk/2.mp4', 'run/walk/part/3.mp4', 'sit/4.mp4', 'wave/5.mp4']
     prepare_dataset('custom', make_tree(dict.fromkeys(names, b'')), tmp_path / 'out', open_videos=False)
     classes = (tmp_path / 'out/classes.txt').read_text().split('\n')
-    lines = [
-        line for split in ('train', 'val', 'test') for line in (tmp_path / f'out/{split}.txt').read_text().split('\n')
-    ]
-    found = {path: classes[int(label)] for path, _, label in (line.partition('\t') for line in lines if line)}
+    lines = [line for split in ('train', 'val', 'test') for line in (tmp_path / f'out/{split}.txt').open()]
+    found = {path: classes[int(label)] for path, label in (line.split('\t') for line in lines)}
     assert found == {name: name.partition('/')[0] for name in names}
 
 

@@ -1,4 +1,5 @@
 import pytest
+from mmaction.registry import MODEL_WRAPPERS
 from torch import nn
 
 from fsar_llava.engine import BackboneIdentityHook, check_identity
@@ -51,6 +52,14 @@ def test_every_differing_field_is_named_with_both_values(warnings):
     assert 'backbone.layer: checkpoint 16, config 20' in str(error.value)
     BackboneIdentityHook(strict=False).after_load_checkpoint(Runner(model), checkpoint)
     assert ['backbone.layer: checkpoint 16, config 20' in message for message in warnings] == [True]
+
+
+def test_a_wrapped_model_is_looked_into():
+    def wrap(**backbone):
+        return MODEL_WRAPPERS.build(dict(type='EvaluationWrapper', module=Recognizer(**backbone)))
+
+    with pytest.raises(ValueError, match='grid: checkpoint 4, config 8'):
+        check_identity(wrap(grid=8), saved(wrap(grid=4)))
 
 
 def test_field_that_one_side_lacks_differs():

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from fsar_llava.models.backbones import VideoMLLMBackbone, pretrained_source
@@ -25,6 +26,21 @@ def rewrite(folder, change):
 def load(folder, layer=2, **kwargs):
     backbone = VideoMLLMBackbone(str(folder), layer, dtype='float32', **kwargs)
     return backbone._mllm.model(torch.device('cpu'))
+
+
+def test_the_revision_reaches_all_that_is_loaded(folder, monkeypatch):
+    asked = {}
+    for kind in (transformers.AutoConfig, transformers.AutoTokenizer, transformers.VideoLlavaModel):
+
+        def from_pretrained(name, *args, kind=kind, stock=kind.from_pretrained, **kwargs):
+            asked[kind.__name__] = kwargs.get('revision')
+            return stock(name, *args, **kwargs)
+
+        monkeypatch.setattr(kind, 'from_pretrained', from_pretrained)
+    backbone = VideoMLLMBackbone(str(folder), 1, revision='v2', dtype='float32')
+    backbone._mllm.model(torch.device('cpu'))
+    backbone.text_length('a')
+    assert asked == dict(AutoConfig='v2', AutoTokenizer='v2', VideoLlavaModel='v2')
 
 
 def published_name(name):
@@ -155,8 +171,6 @@ class TestFingerprint:
         assert PretrainedSource(str(folder)).fingerprint != PretrainedSource(str(copied)).fingerprint
 
     def test_of_a_hub_model_is_the_commit(self, monkeypatch):
-        import transformers
-
         config = SimpleNamespace(model_type='video_llava', _commit_hash='0123abc')
         asked = []
         monkeypatch.setattr(
@@ -170,8 +184,6 @@ class TestQuantization:
     @pytest.fixture
     def options(self, folder, monkeypatch):
         """The arguments that reach ``from_pretrained``."""
-        import transformers
-
         found = importlib.util.find_spec
         monkeypatch.setattr(
             importlib.util,

@@ -47,6 +47,13 @@ def distillation(parts, direction='both', visual=True, textual=True):
     return total
 
 
+@pytest.mark.parametrize(('direction', 'student'), [('local', 'global'), ('global', 'local')])
+def test_only_the_student_has_a_gradient(direction, student):
+    parts = draw_parts()
+    MutualDistillation(direction=direction)(EpisodeScores(parts['local'], parts), None)['loss_distill'].backward()
+    assert {name for name, part in parts.items() if part.grad is not None and part.grad.any()} == {student}
+
+
 @pytest.mark.parametrize('direction', ['both', 'local', 'global'])
 @pytest.mark.parametrize(('visual', 'textual'), [(True, True), (True, False), (False, True), (False, False)])
 def test_distillation_equals_plain_loops(direction, visual, textual):

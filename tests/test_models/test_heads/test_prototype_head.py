@@ -118,6 +118,17 @@ def test_supports_that_a_modulation_conditions_on_the_query_take_no_prototype(pr
         predict(head, episode_samples(3, 2, 2), random_features(12))
 
 
+def test_temperature_divides_what_is_fused_and_each_modality():
+    features, batch = random_features(12), EpisodeBatch.from_samples(episode_samples(3, 2, 2))
+    support, query = features[batch.support_index], features[batch.query_index]
+    head = build(dict(matching=MULTIMODAL['matching'], temperature=0.3))
+    scores, distances = head.episode_scores(support, query), head.matching.distances(query, support)
+    torch.testing.assert_close(scores.logits, -head.matching.fuse(distances) / 0.3)
+    assert scores.parts.keys() >= {'visual', 'textual'}
+    for name, part in scores.parts.items():
+        torch.testing.assert_close(part, -distances[name] / 0.3)
+
+
 def test_losses_of_one_name_are_added():
     loss = dict(type='FewShotCrossEntropy')
     single, both = (

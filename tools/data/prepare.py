@@ -60,7 +60,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('dataset', choices=[*split_names(), 'custom'])
     parser.add_argument('--videos', type=Path, required=True, help='folder of the videos')
-    parser.add_argument('--out', type=Path, help='folder to write to; default data/DATASET')
+    parser.add_argument(
+        '--out', type=Path, help='folder to write to; default DATASET in FSAR_DATA_ROOT, or else in data'
+    )
     parser.add_argument('--lists', type=Path, nargs='+', default=[], help='list files of train, val and test')
     parser.add_argument('--official', type=Path, nargs=2, default=[], help='train and validation file of SSv2')
     parser.add_argument('--frames', action='store_true', help='the videos are folders of images (RawframeDataset)')
@@ -83,7 +85,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    out = args.out or Path('data') / args.dataset
+    out = args.out or Path(os.environ.get('FSAR_DATA_ROOT', 'data')) / args.dataset
     options = {key: value for key, value in vars(args).items() if key not in ('dataset', 'videos', 'out', 'no_open')}
     try:
         audit = prepare_dataset(args.dataset, args.videos, out, open_videos=not args.no_open, **options)

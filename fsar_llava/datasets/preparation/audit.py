@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 USUAL_WAYS = 5
 
-EMPTY = dict(train='nothing can be trained', val='no checkpoint can be chosen by it', test='nothing can be tested')
+EMPTY = dict(
+    train='nothing can be trained',
+    val='no checkpoint can be chosen by it; train with --no-validate, and test the last one',
+    test='nothing can be tested',
+)
 """What a split without any class means."""
 
 
@@ -202,6 +206,8 @@ class Audit:
             ways = sum(videos >= 2 for videos in written.values())
             if ways < USUAL_WAYS:
                 remedy = f'set {split}_dataloader.sampler.num_ways={ways} or less' if ways > 1 else 'add some'
+                if ways < 2 and self.split.name == 'custom':
+                    remedy += ', or divide the classes in another way (--ratio, --class-lists)'
                 lines.append(f'{split} has {ways} classes of two videos or more, for a support and a query: {remedy}')
         if self.opened is None:
             lines.append('The videos were not opened: unreadable, short and duplicate ones are unknown')

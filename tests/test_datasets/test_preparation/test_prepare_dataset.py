@@ -129,14 +129,18 @@ def test_custom_by_ratio(make_tree, tmp_path):
     assert [found.video for found in one.selection.left_out] == ['loose.mp4']
     sizes = [line for line in one.findings() if 'classes of two videos or more' in line]
     assert 'set train_dataloader.sampler.num_ways=3 or less' in sizes[0]
-    assert [line.rpartition(': ')[2] for line in sizes[1:]] == ['add some', 'add some']
+    remedy = 'add some, or divide the classes in another way (--ratio, --class-lists)'
+    assert [line.rpartition(': ')[2] for line in sizes[1:]] == [remedy, remedy]
 
 
 def test_without_training(make_tree, tmp_path):
     """All classes are test classes; the other splits are said to be empty, not to be too small."""
     audit = prepare_dataset('custom', make_tree(CUSTOM), tmp_path / 'out', ratio=(0, 0, 1), open_videos=False)
     sizes = [line for line in audit.findings() if line.startswith(('train', 'val'))]
-    assert sizes == ['train is empty: nothing can be trained', 'val is empty: no checkpoint can be chosen by it']
+    assert sizes == [
+        'train is empty: nothing can be trained',
+        'val is empty: no checkpoint can be chosen by it; train with --no-validate, and test the last one',
+    ]
 
 
 def test_classes_of_a_single_video_are_named(make_tree, tmp_path):
@@ -259,6 +263,13 @@ def test_command_line(make_tree, tmp_path, capsys):
     assert report(tmp_path / 'out')['list_hash'] in printed
     assert tool.main(['hmdb51', '--videos', str(tmp_path / 'gone')]) == 1
     assert 'does not exist' in capsys.readouterr().err
+
+
+def test_the_folder_of_all_data_sets_is_where_configs_look(make_tree, tmp_path, monkeypatch):
+    monkeypatch.setenv('FSAR_DATA_ROOT', str(tmp_path / 'root'))
+    root = make_tree({'walk/a.avi': 10, 'eat/b.avi': 10})
+    assert tool.main(['hmdb51', '--videos', str(root), '--no-open']) == 0
+    assert report(tmp_path / 'root/hmdb51')['splits']
 
 
 def test_command_line_needs_no_torch(make_tree, tmp_path):

@@ -112,7 +112,8 @@ class ClassTextSupervision(BaseModule):
             return self.scale * cosine(visual.mean(1), texts)
         similarity = cosine(visual, texts)
         nearest = similarity.topk(min(self.top_frames, similarity.shape[1]), dim=1).indices
-        means = visual[torch.arange(len(visual))[:, None, None], nearest].mean(1)
+        videos = torch.arange(len(visual), device=visual.device)[:, None, None]
+        means = visual[videos, nearest].mean(1)  # [V, C, D]
         return self.scale * cosine(means[:, :, None], texts[:, None])[..., 0, 0]
 
     def _label(self, class_name: str) -> int:

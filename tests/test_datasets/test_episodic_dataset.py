@@ -193,7 +193,7 @@ class TestListOfVideos:
             ]
 
     @pytest.mark.parametrize('data_prefix', ['videos', 'videos/', ''])
-    def test_names_are_those_of_the_annotation_file(self, toy_videos, tmp_path, data_prefix):
+    def test_names_are_those_of_the_annotation_file(self, toy_videos, data_prefix):
         root = str(toy_videos) if data_prefix else ''
         dataset = EpisodicDataset(
             videos(root, ann_file=f'{toy_videos}/test.txt', data_prefix=dict(video=data_prefix)), 1

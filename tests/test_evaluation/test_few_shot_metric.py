@@ -127,7 +127,7 @@ def test_scores_that_are_no_numbers_are_marked(tmp_path, logged):
     assert logged[0] == f'The result is marked: {note}.'
 
 
-def test_result_does_not_depend_on_the_order(tmp_path):
+def test_result_does_not_depend_on_the_order():
     samples = results(33, num_queries=7)
     expected = evaluate(samples)
     for seed in range(5):

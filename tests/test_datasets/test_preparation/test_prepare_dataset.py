@@ -76,7 +76,7 @@ def test_names_that_a_line_cannot_hold(make_tree, tmp_path):
     assert len((tmp_path / 'out/left_out.txt').read_text(encoding='utf-8').splitlines()) == 4
 
 
-def test_links_into_and_around_the_tree(make_tree, tmp_path):
+def test_links_into_and_around_the_tree(make_tree):
     root = make_tree({'stored/a.avi': b'a'})
     (root / 'walk').symlink_to(root / 'stored')
     (root / 'stored' / 'up').symlink_to(root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 
 import numpy as np
 from mmaction.registry import DATA_SAMPLERS
@@ -39,8 +40,8 @@ class EpisodicSampler(Sampler[Episode]):
             alone. A class may be in several groups; one that is in none never occurs. None: all classes are one group.
 
     Raises:
-        ValueError: If a number is out of range, a group cannot be used, or there are too few classes or too few videos
-            in a class.
+        ValueError: If a number is no integer or out of range, a group cannot be used, or there are too few classes or
+            too few videos in a class.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class EpisodicSampler(Sampler[Episode]):
         groups: Sequence[Sequence[str | int]] | None = None,
     ) -> None:
         for name, value in dict(num_ways=num_ways, num_shots=num_shots, num_queries=num_queries).items():
-            if value < 1:
-                raise ValueError(f'EpisodicSampler: {name} must be at least 1, but is {value}.')
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ValueError(
+                    f'EpisodicSampler: {name} must be an integer of at least 1, such as {name}=5, but is {value!r}.'
+                )
         self.seed = 0 if seed is None else int(seed)
         if not 0 <= self.seed < WORD**2:
             raise ValueError(f'EpisodicSampler: seed must be 0 to 2**64 - 1, but is {seed}.')

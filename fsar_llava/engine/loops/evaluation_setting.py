@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 
 from mmaction.registry import MODELS
 from torch import nn
@@ -51,8 +52,7 @@ class EvaluationSetting:
             )
         episodes = {name: config[name] for name in SAMPLER_FIELDS if name in config}
         head = {name: config[name] for name in HEAD_FIELDS if name in config}
-        if head.get('temperature', 1) <= 0:
-            raise ValueError(f'The temperature of a setting must be positive, but is {head["temperature"]}.')
+        _check_values(config)
         shape = [episodes.get(name, getattr(sampler, name)) for name in ('num_ways', 'num_shots')]
         parts = ['{}way-{}shot'.format(*shape)]
         parts += [f'{name}{episodes[name]}' for name in ('num_queries', 'seed') if name in episodes]
@@ -100,3 +100,27 @@ class EvaluationSetting:
                 'one with a model that was trained with it.'
             ) from error
         return part
+
+
+def _check_values(config: Mapping) -> None:
+    """Raise for a value that would end in an error without its name, and only once the loop runs."""
+    rules = dict(
+        name=(lambda value: isinstance(value, str), "a text, such as name='OTAM'"),
+        matching=(_is_part, "a config, such as matching=dict(type='OTAM')"),
+        prototype=(
+            lambda value: value is None or _is_part(value),
+            "a config, such as prototype=dict(type='MeanPrototype'), or None",
+        ),
+        temperature=(_is_temperature, 'a positive number, such as temperature=0.5'),
+    )
+    for key, (usable, expected) in rules.items():
+        if key in config and not usable(config[key]):
+            raise ValueError(f'The {key} of a setting must be {expected}, but is {config[key]!r}.')
+
+
+def _is_part(value: object) -> bool:
+    return isinstance(value, Mapping) and 'type' in value
+
+
+def _is_temperature(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and value > 0

@@ -49,10 +49,10 @@ class EpisodeResult:
 class FewShotMetric(BaseMetric):
     """Mean accuracy over episodes and its 95 % interval, in percent.
 
-    An episode's accuracy is the share of its queries that are classified correctly. Sums are exact (``math.fsum``), so
-    a result does not depend, to the last bit, on how many processes measured it. ``ci95`` is the half width
-    ``1.96 * std / sqrt(episodes)`` with the population standard deviation (``ddof=0``) over the episodes, as the public
-    code of the field computes it [C].
+    An episode's accuracy is the share of its queries that are classified correctly. Episodes are summed in the order of
+    their ids, so a result does not depend, to the last bit, on how many processes measured it. ``ci95`` is the half
+    width ``1.96 * std / sqrt(episodes)`` with the population standard deviation (``ddof=0``) over the episodes, as the
+    public code of the field computes it [C].
 
     :meth:`evaluate` returns ``few_shot/acc``, ``few_shot/ci95`` and ``few_shot/episodes``. The accuracy of every class
     and the fingerprints of episodes and list go into the log, and with the confusion matrix into ``out_file``.
@@ -107,8 +107,8 @@ class FewShotMetric(BaseMetric):
         results = sorted(results, key=lambda result: result.id)
         _check_episodes([result.id for result in results], len(results) if self._size is None else self._size)
         accuracies = [100 * sum(p == t for p, t in zip(r.pred, r.truth)) / len(r.truth) for r in results]
-        mean = math.fsum(accuracies) / len(results)
-        std = math.sqrt(math.fsum((accuracy - mean) ** 2 for accuracy in accuracies) / len(results))
+        mean = sum(accuracies) / len(results)
+        std = math.sqrt(sum((accuracy - mean) ** 2 for accuracy in accuracies) / len(results))
         scores = dict(acc=mean, ci95=1.96 * std / math.sqrt(len(results)), episodes=len(results))
 
         names, counts = _confusion(results)

@@ -127,6 +127,12 @@ def test_scores_that_are_no_numbers_are_marked(tmp_path, logged):
     assert logged[0] == f'The result is marked: {note}.'
 
 
+def test_no_class_is_taken_for_itself():
+    per_class = [dict(name=name, queries=10, acc=0.0) for name in ('run', 'walk', 'jump')]
+    lines = report.class_table(per_class, [[7, 1, 2], [0, 10, 0], [1, 0, 9]]).splitlines()[1:]
+    assert [line.split()[3:] for line in lines] == [['jump', '(2)'], [], ['run', '(1)']]
+
+
 def test_result_does_not_depend_on_the_order():
     samples = results(33, num_queries=7)
     expected = evaluate(samples)

@@ -31,7 +31,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help="checkpoint file; 'none' tests the model as built (training-free)")
     parser.add_argument('--work-dir', help='folder for logs and results; default work_dirs/<config name>')
-    parser.add_argument('--dump', help='write the predictions to this .pkl file for offline evaluation')
+    parser.add_argument(
+        '--dump',
+        help='write the predictions to this .pkl file: a list with a dict for each episode. Its query_names are the '
+        'paths of the query videos and, in their order, pred_label and gt_label their ways (positions in class_names) '
+        'and pred_scores their probabilities. With settings, a file for each, RESULTS_<name>.pkl',
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override settings of the config: key=value, key="[a,b]"'
     )

@@ -25,6 +25,7 @@ class EpisodeBatch:
         class_names: B tuples of N class names, by way.
         class_ids: B tuples of N class labels of the wrapped dataset, by way.
         digests: B fingerprints of the episodes' content (see :class:`EpisodicDataset`).
+        query_names: B tuples of Q video names, as :class:`EpisodicDataset` stamps them. For results only.
         unreadable: B tuples of names of videos that could not be loaded, and in whose place others are.
     """
 
@@ -35,6 +36,7 @@ class EpisodeBatch:
     class_names: tuple[tuple[str, ...], ...]
     class_ids: tuple[tuple[int, ...], ...]
     digests: tuple[str, ...]
+    query_names: tuple[tuple[str, ...], ...]
     unreadable: tuple[tuple[str, ...], ...]
 
     @classmethod
@@ -70,6 +72,9 @@ class EpisodeBatch:
             class_names=tuple(tuple(meta['class_names']) for meta in heads),
             class_ids=tuple(tuple(meta['class_ids']) for meta in heads),
             digests=tuple(meta['episode_digest'] for meta in heads),
+            query_names=tuple(
+                tuple(data_samples[k].metainfo['video_name'] for k in positions) for positions in queries
+            ),
             unreadable=tuple(tuple(meta.get('unreadable', ())) for meta in heads),
         )
 

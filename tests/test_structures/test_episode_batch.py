@@ -23,6 +23,7 @@ def test_indices_of_two_episodes():
     assert batch.class_names[1] == ('class 3', 'class 4', 'class 5')
     assert batch.class_ids == ((0, 1, 2), (3, 4, 5))
     assert batch.digests == ('digest7', 'digest9')
+    assert batch.query_names[1] == ('class 3/6.mp4', 'class 4/7.mp4', 'class 5/8.mp4')
     assert batch.num_ways == 3
 
 
@@ -32,6 +33,7 @@ def test_order_within_an_episode_is_free():
     assert batch.support_index.tolist() == [[[2], [1]]]
     assert batch.query_index.tolist() == [[0, 3]]
     assert batch.query_way.tolist() == [[1, 0]]
+    assert batch.query_names == (('class 1/3.mp4', 'class 0/2.mp4'),)
 
 
 def test_same_episode_twice_stays_two_episodes():

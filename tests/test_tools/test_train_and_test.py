@@ -132,6 +132,23 @@ def test_feature_bank_gives_the_result_of_the_standard_loop(trained, tmp_path):
         assert results[0][key] == results[1][key]
 
 
+@pytest.mark.parametrize('loop', ['TestLoop', 'FeatureBankTestLoop'])
+def test_the_dump_says_which_videos_are_misread(trained, toy_videos, tmp_path, loop):
+    dump = tmp_path / 'predictions.pkl'
+    result = evaluate(best(trained[0]), tmp_path, f'test_cfg.type={loop}', flags=('--dump', str(dump)))
+    lines = [line.split('\t') for line in (toy_videos / 'test.txt').read_text().splitlines()]
+    label_of = {path: int(label) for path, label in lines}
+    misread = []
+    for episode in pickle.loads(dump.read_bytes()):
+        assert len(set(episode['query_names'])) == len(episode['query_names']) == len(episode['pred_label'])
+        for video, pred, truth in zip(episode['query_names'], episode['pred_label'], episode['gt_label']):
+            assert label_of[video] == episode['class_ids'][truth]
+            if pred != truth:
+                misread.append((video, episode['class_names'][pred]))
+    confusion = result['confusion']
+    assert len(misread) == sum(map(sum, confusion)) - sum(row[k] for k, row in enumerate(confusion)) > 0
+
+
 def test_resumed_training_sees_the_same_episodes(trained, tmp_path):
     _, uninterrupted = trained
     assert len(set(uninterrupted)) == 8

@@ -59,6 +59,7 @@ def random_plan(episodes: int) -> EpisodePlan:
             class_names=(empty,) * episodes,
             class_ids=((0,) * WAYS,) * episodes,
             digests=empty,
+            query_names=((),) * episodes,
             unreadable=((),) * episodes,
         )
     )

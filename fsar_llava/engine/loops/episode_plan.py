@@ -44,7 +44,7 @@ class EpisodePlan:
         Raises:
             RuntimeError: If such a video must not, or cannot, be replaced.
         """
-        support, query, ways, heads = [], [], [], []
+        support, query, ways, names, heads = [], [], [], [], []
         shape = (sampler.num_ways, sampler.num_shots)
         for number in range(len(dataset)):
             stamps = dataset.stamps(dataset.replace_videos(sampler.episode(number), unreadable))
@@ -53,6 +53,7 @@ class EpisodePlan:
             support.append(rows[:count])
             query.append(rows[count:])
             ways.append([stamp['way'] for stamp in stamps[count:]])
+            names.append(tuple(stamp['video_name'] for stamp in stamps[count:]))
             heads.append(stamps[0])
         return cls(
             EpisodeBatch(
@@ -63,6 +64,7 @@ class EpisodePlan:
                 class_names=tuple(head['class_names'] for head in heads),
                 class_ids=tuple(head['class_ids'] for head in heads),
                 digests=tuple(head['episode_digest'] for head in heads),
+                query_names=tuple(names),
                 unreadable=tuple(head['unreadable'] for head in heads),
             )
         )
@@ -82,6 +84,7 @@ class EpisodePlan:
             class_names=tuple(whole.class_names[number] for number in numbers),
             class_ids=tuple(whole.class_ids[number] for number in numbers),
             digests=tuple(whole.digests[number] for number in numbers),
+            query_names=tuple(whole.query_names[number] for number in numbers),
             unreadable=tuple(whole.unreadable[number] for number in numbers),
         )
 

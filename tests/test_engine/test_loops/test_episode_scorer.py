@@ -26,6 +26,7 @@ def random_plan() -> EpisodePlan:
             class_names=((),) * EPISODES,
             class_ids=((),) * EPISODES,
             digests=('',) * EPISODES,
+            query_names=((),) * EPISODES,
             unreadable=((),) * EPISODES,
         )
     )

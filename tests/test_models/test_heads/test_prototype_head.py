@@ -39,6 +39,7 @@ def test_one_result_per_episode(cfg):
     assert [result.metainfo['episode_id'] for result in results] == [4, 5]
     assert results[1].metainfo['class_ids'] == (3, 4, 5)
     assert results[1].metainfo['episode_digest'] == 'digest5'
+    assert results[1].metainfo['query_names'][1:3] == ('class 3/7.mp4', 'class 4/8.mp4')
     for result in results:
         assert result.pred_scores.shape == (6, 3)
         torch.testing.assert_close(result.pred_scores.sum(-1), torch.ones(6))

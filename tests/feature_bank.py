@@ -12,6 +12,8 @@ from mmengine.logging import MMLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
+STAMPS = ('episode_id', 'episode_digest', 'class_names', 'class_ids', 'num_shots', 'query_names', 'unreadable')
+
 
 @METRICS.register_module(force=True)
 class KeepResults(BaseMetric):
@@ -50,7 +52,7 @@ def assert_equal_results(one: Sequence[Mapping], other: Sequence[Mapping]) -> No
     """The same episodes with the same probabilities, which are not all alike."""
     assert len(one) == len(other) > 0
     for mine, theirs in zip(one, other):
-        for key in ('episode_id', 'episode_digest', 'class_names', 'class_ids', 'query_names', 'unreadable'):
+        for key in STAMPS:
             assert mine[key] == theirs[key]
         assert torch.equal(mine['gt_label'], theirs['gt_label'])
         torch.testing.assert_close(mine['pred_scores'], theirs['pred_scores'], atol=1e-5, rtol=1e-5)

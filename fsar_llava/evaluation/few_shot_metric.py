@@ -33,6 +33,7 @@ class EpisodeResult:
         truth: Way of each of the Q queries.
         finite: Whether its scores are numbers; the predictions of others mean nothing.
         unreadable: Names of videos that could not be loaded, and in whose place others are.
+        num_shots: Support videos of each way; None if the result does not say.
     """
 
     id: int
@@ -43,6 +44,7 @@ class EpisodeResult:
     truth: tuple[int, ...]
     finite: bool = True
     unreadable: tuple[str, ...] = ()
+    num_shots: int | None = None
 
 
 @METRICS.register_module()
@@ -55,7 +57,9 @@ class FewShotMetric(BaseMetric):
     public code of the field computes it [C].
 
     :meth:`evaluate` returns ``few_shot/acc``, ``few_shot/ci95`` and ``few_shot/episodes``. The accuracy of every class
-    and the fingerprints of episodes and list go into the log, and with the confusion matrix into ``out_file``.
+    and the fingerprints of episodes and list go into the log, and with the confusion matrix into ``out_file``. So does
+    the task, ``num_ways``, ``num_shots`` and ``num_queries`` (of each class), as the episodes had it; a number is null
+    where they, or the classes of one, differ in it.
 
     Args:
         collect_device: ``'cpu'`` or ``'gpu'``; where the results of all ranks are brought together.
@@ -118,6 +122,7 @@ class FewShotMetric(BaseMetric):
             print_log(f'The result is marked: {note}.', logger='current', level=logging.WARNING)
         report = dict(
             scores,
+            **_task(results),
             config=meta.get('config'),
             checkpoint=meta.get('checkpoint'),
             distinct_episodes=len({result.digest for result in results}),
@@ -164,7 +169,18 @@ def _read_result(sample: dict) -> EpisodeResult:
         tuple(truth),
         finite,
         tuple(sample.get('unreadable', ())),
+        sample.get('num_shots'),
     )
+
+
+def _task(results: Sequence[EpisodeResult]) -> dict[str, int | None]:
+    """Ways, shots and queries of each class; None for a number that is not the same everywhere."""
+    found = dict(
+        num_ways={len(result.class_ids) for result in results},
+        num_shots={result.num_shots for result in results},
+        num_queries={result.truth.count(way) for result in results for way in range(len(result.class_ids))},
+    )
+    return {name: values.pop() if len(values) == 1 else None for name, values in found.items()}
 
 
 def _notes(results: Sequence[EpisodeResult]) -> list[str]:

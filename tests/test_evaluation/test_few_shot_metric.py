@@ -116,6 +116,26 @@ def test_json_has_all_that_identifies_a_result(tmp_path, logged):
     assert str(path) in logged[1]
 
 
+@pytest.mark.parametrize(
+    ('shapes', 'expected'),
+    [
+        ([(3, 2, 6), (3, 2, 6)], (3, 2, 2)),
+        ([(3, None, 6), (3, None, 6)], (3, None, 2)),  # of a head that does not say
+        ([(3, 1, 6), (3, 5, 6)], (3, None, 2)),
+        ([(3, 2, 6), (4, 2, 8)], (None, 2, 2)),
+        ([(3, 2, 7)], (3, 2, None)),  # two or three of each class
+    ],
+)
+def test_the_task_is_that_of_the_episodes(tmp_path, shapes, expected):
+    samples = []
+    for number, (ways, shots, queries) in enumerate(shapes):
+        samples += results(1, ways, queries)
+        samples[-1].set_metainfo(dict(episode_id=number, **({} if shots is None else dict(num_shots=shots))))
+    evaluate(samples, out_file=tmp_path / 'result.json')
+    full = json.loads((tmp_path / 'result.json').read_text())
+    assert tuple(full[key] for key in ('num_ways', 'num_shots', 'num_queries')) == expected
+
+
 def test_scores_that_are_no_numbers_are_marked(tmp_path, logged):
     """Their argmax is way 0: what a broken model scores looks like chance."""
     samples = results(6)

@@ -124,12 +124,15 @@ def test_best_checkpoint_round_trip(trained, tmp_path):
 
 
 def test_feature_bank_gives_the_result_of_the_standard_loop(trained, tmp_path):
+    options = ('test_dataloader.sampler.num_shots=3', 'test_dataloader.sampler.num_queries=2')
     results = [
-        evaluate(best(trained[0]), tmp_path / loop, f'test_cfg.type={loop}')
+        evaluate(best(trained[0]), tmp_path / loop, f'test_cfg.type={loop}', *options)
         for loop in ('TestLoop', 'FeatureBankTestLoop')
     ]
     for key in ('acc', 'ci95', 'episode_acc', 'episode_hash', 'list_hash', 'confusion'):
         assert results[0][key] == results[1][key]
+    for result in results:  # whatever the config is called
+        assert [result[key] for key in ('num_ways', 'num_shots', 'num_queries')] == [5, 3, 2]
 
 
 @pytest.mark.parametrize('loop', ['TestLoop', 'FeatureBankTestLoop'])

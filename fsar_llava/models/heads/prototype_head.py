@@ -93,8 +93,8 @@ class PrototypeHead(BaseHead):
 
         Returns:
             B samples with ``pred_scores [Q, N]`` (softmax of the logits), ``pred_label [Q]`` and ``gt_label [Q]``
-            (ways) and the metainfo ``episode_id``, ``episode_digest``, ``class_names``, ``class_ids``, ``query_names``
-            (Q videos, in the order of the predictions) and ``unreadable``.
+            (ways) and the metainfo ``episode_id``, ``episode_digest``, ``class_names``, ``class_ids``, ``num_shots``,
+            ``query_names`` (Q videos, in the order of the predictions) and ``unreadable``.
         """
         scores, batch = self._scores(feats, data_samples)
         return self.results(scores.logits, batch)
@@ -111,6 +111,7 @@ class PrototypeHead(BaseHead):
                 episode_digest=batch.digests[episode],
                 class_names=batch.class_names[episode],
                 class_ids=batch.class_ids[episode],
+                num_shots=batch.support_index.shape[2],
                 query_names=batch.query_names[episode],
                 unreadable=batch.unreadable[episode],
             )

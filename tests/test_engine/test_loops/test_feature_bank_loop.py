@@ -152,8 +152,9 @@ def test_files_of_settings(run_test: Callable[..., dict], tmp_path: Path) -> Non
     metrics = run_test(OTAM, write, type='FeatureBankTestLoop', settings=[dict(name='a'), dict(num_shots=2, name='b')])
     assert metrics['few_shot/acc'] == metrics['a/few_shot/acc']
     overview = json.loads((tmp_path / 'result.json').read_text())
-    for name in 'ab':
+    for name, shots in dict(a=1, b=2).items():
         result = json.loads((tmp_path / f'result_{name}.json').read_text())
+        assert [result[key] for key in ('num_ways', 'num_shots', 'num_queries')] == [3, shots, 1]
         assert result['acc'] == metrics[f'{name}/few_shot/acc'] == overview['settings'][name]['few_shot/acc']
         assert result['wall_time'].keys() == {'encoding', 'scoring'}
         assert {'per_class', 'episode_hash', 'list_hash', 'versions', 'ci95'} <= result.keys()

@@ -4,8 +4,13 @@
     python tools/analysis/compare.py work_dirs/*/few_shot_result.json [--markdown table.md]
     python tools/analysis/compare.py OTAM=a/few_shot_result.json 'FSAR-LLaVA=b/few_shot_result.json'
 
-Method, task and data set are read from the name of the result's folder, `<method>_5way-1shot_<data set>`, which is the
-name of the config. `NAME=FILE` gives the name, in the same form or as that of the method alone.
+Method and data set are read from the name of the result's folder, `<method>_5way-1shot_<data set>`, which is the name
+of the config; `NAME=FILE` gives the name, in the same form or as that of the method alone. A folder of another name is
+the method, and the config that the result names tells the data set. The task is what the result says was tested, with
+`?` for a number in which its episodes differ; older results, which do not say, have it from the name of the folder.
+
+The result of a test with `settings` stands for `few_shot_result_<setting>.json` beside it: each is a method of its own,
+named `<method> <setting>`. These files can be given as well.
 
 Results with the same episode hash saw the same episodes in the same order, so that their difference can be tested
 episode by episode, which is far sharper than two intervals side by side.
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RUN_NAME = re.compile(r'(?P<method>.+)_(?P<task>\d+way-\d+shot)_(?P<dataset>.+)')
+SETTING_NAME = re.compile(r'few_shot_result_(?P<name>.+)')
 
 
 class Result(NamedTuple):
@@ -69,31 +75,50 @@ class PairedTest(NamedTuple):
     p_value: float
 
 
-def read_result(argument: str) -> Result:
-    """Read ``FILE`` or ``NAME=FILE``.
+def read_results(argument: str) -> list[Result]:
+    """Read ``FILE`` or ``NAME=FILE``; where it lists the settings of a test, the results of these.
 
     Raises:
-        ValueError: If the file cannot be read or is no result of ``FewShotMetric``.
+        ValueError: If a file cannot be read or is no result of ``FewShotMetric``.
     """
     name, equals, file = argument.partition('=')
     if not equals or Path(argument).is_file():
         name, file = '', argument
+    path = Path(file)
+    content = _load(path)
+    if isinstance(content, dict) and isinstance(content.get('settings'), dict):
+        files = {setting: path.with_name(f'{path.stem}_{setting}{path.suffix}') for setting in content['settings']}
+        return [_result(_load(file), file, name, setting) for setting, file in files.items()]
+    setting = None if name else SETTING_NAME.fullmatch(path.stem)
+    return [_result(content, path, name, setting['name'] if setting else '')]
+
+
+def _load(path: Path) -> object:
     try:
-        content = json.loads(Path(file).read_text(encoding='utf-8'))
+        return json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:
-        raise ValueError(f'The result {file} cannot be read: {error}.') from error
+        raise ValueError(f'The result {path} cannot be read: {error}.') from error
+
+
+def _result(content: object, path: Path, name: str, setting: str) -> Result:
+    """The content of a file, as the method ``name`` (or its run) with a setting."""
     needed = {'acc', 'ci95', 'episodes', 'episode_hash'}
     if not isinstance(content, dict) or not needed <= set(content):
-        raise ValueError(f'{file} is no result of FewShotMetric: it needs the keys {sorted(needed)}.')
-    run = Path(file).resolve().parent.name
-    parts = RUN_NAME.fullmatch(name) or RUN_NAME.fullmatch(run)
-    method = name if name and not RUN_NAME.fullmatch(name) else parts['method'] if parts else run
+        raise ValueError(f'{path} is no result of FewShotMetric: it needs the keys {sorted(needed)}.')
+    run, config = path.resolve().parent.name, Path(content.get('config') or '').stem
+    own = RUN_NAME.fullmatch(name or run)
+    parts = own or RUN_NAME.fullmatch(run)
+    task = parts['task'] if parts else ''
+    if 'num_ways' in content:
+        parts = parts or RUN_NAME.fullmatch(config)
+        numbers = (content['num_ways'], content.get('num_shots'))
+        task = '{}way-{}shot'.format(*('?' if number is None else number for number in numbers))
     episode_acc = content.get('episode_acc')
     if episode_acc is not None and len(episode_acc) != content['episodes']:
-        raise ValueError(f'{file} has {content["episodes"]} episodes, but {len(episode_acc)} values in episode_acc.')
+        raise ValueError(f'{path} has {content["episodes"]} episodes, but {len(episode_acc)} values in episode_acc.')
     return Result(
-        method,
-        f'{parts["dataset"]} {parts["task"]}' if parts else 'accuracy',
+        f'{own["method"] if own else name or run} {setting}'.rstrip(),
+        f'{parts["dataset"] if parts else ""} {task}'.strip() or 'accuracy',
         *(content[key] for key in ('acc', 'ci95', 'episodes', 'episode_hash')),
         content.get('list_hash'),
         None if episode_acc is None else tuple(episode_acc),
@@ -200,7 +225,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--markdown', metavar='FILE', help="write the comparison as Markdown; '-' prints it")
     args = parser.parse_args(argv)
     try:
-        results = [read_result(argument) for argument in args.results]
+        # A file of settings and the files that it stands for may both be given.
+        results = list(dict.fromkeys(result for argument in args.results for result in read_results(argument)))
         check_distinct(results)
     except ValueError as error:
         print(f'Error: {error}', file=sys.stderr)

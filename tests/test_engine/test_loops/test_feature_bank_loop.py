@@ -158,6 +158,11 @@ def test_files_of_settings(run_test: Callable[..., dict], tmp_path: Path) -> Non
         assert result['acc'] == metrics[f'{name}/few_shot/acc'] == overview['settings'][name]['few_shot/acc']
         assert result['wall_time'].keys() == {'encoding', 'scoring'}
         assert {'per_class', 'episode_hash', 'list_hash', 'versions', 'ci95'} <= result.keys()
+    compared = load_tool('tools/analysis/compare.py').read_results(str(tmp_path / 'result.json'))
+    assert [result[:2] for result in compared] == [
+        (f'{tmp_path.name} a', 'toy-motion 3way-1shot'),
+        (f'{tmp_path.name} b', 'toy-motion 3way-2shot'),
+    ]
 
 
 @METRICS.register_module(force=True)

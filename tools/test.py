@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Test a recognizer. Takes the options of MMAction2's ``tools/test.py``.
 
-The accuracy and its interval are printed, and written with the episode hash, the per-class accuracy and the versions to
-``few_shot_result.json`` in the work dir.
+The accuracy and its interval are printed, and written with the task, the episode hash, the per-class accuracy and the
+versions to ``few_shot_result.json`` in the work dir.
 
 Usage:
     python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--dump RESULTS.pkl] [--cfg-options KEY=VALUE ...]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 
-from fsar_llava.engine.loops.feature_bank_loop import _at
+from fsar_llava import VideoFeatures
+from fsar_llava.engine.loops import feature_bank_loop
+from fsar_llava.engine.loops.feature_bank_loop import FeatureBankLoop, _at
 from fsar_llava.engine.loops.settings_table import settings_table
 from tests.conftest import REPOSITORY, load_tool
 from tests.feature_bank import assert_equal_results
@@ -37,6 +40,8 @@ QUICK = (
     'fsar-llava_tiny_unknown_5way-5shot_toy-motion',
     'clip-fsar_clip-vit-b16_5way-1shot_toy-motion',
 )
+ROUNDED = 0.005
+"""How far bfloat16, which mixed precision is on a CPU, may move a probability."""
 
 
 def test_quick_configs_exist() -> None:
@@ -138,6 +143,32 @@ def test_a_bank_elsewhere_gets_a_head_of_its_own() -> None:
     other = _at(head, torch.device('meta'))
     assert {weight.device.type for weight in other.parameters()} == {'meta'}
     assert {weight.device.type for weight in head.parameters()} == {'cpu'}
+
+
+def test_mixed_precision_is_that_of_the_loop_over_episodes(run_test: Callable[..., dict]) -> None:
+    plain, one, other = (
+        torch.stack([result['pred_scores'] for result in run_test(OTAM, type=loop, fp16=fp16)['kept/results']])
+        for loop, fp16 in [('FeatureBankTestLoop', False), ('FeatureBankTestLoop', True), ('TestLoop', True)]
+    )
+    assert not torch.equal(plain, one)
+    torch.testing.assert_close(one, other, atol=ROUNDED, rtol=0)
+    torch.testing.assert_close(one, plain, atol=ROUNDED, rtol=0)
+
+
+def test_where_the_features_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the model's device while there is room for them twice, else in main memory; there as well if asked to."""
+    messages: list[str] = []
+    runner = SimpleNamespace(logger=SimpleNamespace(warning=messages.append))
+    features = VideoFeatures(torch.empty(2, 4, 8, device='meta'))  # rows of 128 bytes
+    for bank_device, free, expected in [(None, 1281, 'meta'), ('cpu', 1281, 'cpu'), ('cpu', 0, 'cpu')]:
+        loop = SimpleNamespace(bank_device=bank_device, runner=runner)
+        monkeypatch.setattr(feature_bank_loop, 'free_memory', lambda device, free=free: free)
+        assert FeatureBankLoop._bank_device(loop, features, num_rows=5) == torch.device(expected)
+    assert messages == []
+    monkeypatch.setattr(feature_bank_loop, 'free_memory', lambda device: 1280)
+    loop = SimpleNamespace(bank_device=None, runner=runner)
+    assert FeatureBankLoop._bank_device(loop, features, num_rows=5) == torch.device('cpu')
+    assert "Set bank_device='cpu' to silence this" in messages[0]
 
 
 def test_names_stand_in_the_table_as_they_are() -> None:

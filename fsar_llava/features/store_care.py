@@ -33,6 +33,9 @@ def verify(folder: str | Path, progress: Callable[[Path], None] = lambda shard: 
 
     Returns:
         File that is damaged or of another store -> what is wrong with it.
+
+    Raises:
+        OSError: If the machine cannot read a file now.
     """
     store_id = TokenManifest.read(folder).store_id
     damaged = {}
@@ -95,6 +98,7 @@ def prune(
 
     Raises:
         ValueError: If ``keep`` names no video of the store.
+        OSError: If the machine cannot read a file now; nothing is removed.
     """
     bad = verify(folder) if broken else {}
     store = TokenStore(folder, skip_damaged=True, skip=bad)

@@ -9,12 +9,16 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .atomic_file import write_atomically
 from .fingerprint import Fingerprint
+
+if TYPE_CHECKING:
+    from safetensors import safe_open
 
 PATTERN = 'tokens-*.safetensors'
 
@@ -102,11 +106,10 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
     Raises:
         TokenShardError: If the file is truncated or damaged.
         ForeignShardError: If it is intact, but of another store.
+        OSError: If nothing is wrong with the file, but the machine cannot open or read it now.
     """
-    from safetensors import safe_open
-
     try:
-        with safe_open(path, framework='pt') as file:
+        with open_shard(path) as file:
             metadata = file.metadata()
         if metadata.get('checksum') not in (None, _index_checksum(metadata)):  # older shards have none
             raise ValueError('its header does not have its checksum')
@@ -122,6 +125,11 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
     except FileNotFoundError:
         raise
     except Exception as error:  # safetensors has no common base of what it raises
+        if is_intact(path):
+            raise OSError(
+                f'The token shard {path} is whole, but cannot be opened now: {error!r}. Give the process more memory '
+                'or open files (ulimit -v, ulimit -n) and run the same command again.'
+            ) from error
         raise TokenShardError(
             f'The token shard {path} is damaged ({error}). Remove it with: python tools/tokens.py prune {path.parent} '
             '--broken, and run the extraction again; it makes up for what is missing.'
@@ -134,8 +142,25 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
     return written, entries
 
 
+def open_shard(path: Path) -> safe_open:
+    """Open a shard for reading.
+
+    Raises:
+        OSError: If the system does not open it, with the reason: safetensors calls any such file missing.
+    """
+    from safetensors import safe_open
+
+    with path.open('rb'):
+        pass
+    return safe_open(path, framework='pt')
+
+
 def is_intact(path: Path) -> bool:
-    """Whether every byte of a shard is as it was written; reads all of it."""
+    """Whether every byte of a shard is as it was written; reads all of it.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
     content = hashlib.sha256()
     with path.open('rb') as file:
         while block := file.read(1 << 22):

@@ -17,6 +17,7 @@ from .token_shard import (
     TokenShardError,
     VideoTokensOnDisk,
     checksum,
+    open_shard,
     read_index,
     textual_name,
     visual_name,
@@ -212,12 +213,10 @@ class TokenStore:
 
     def _file(self, shard: Path) -> object:
         """The open shard; few are kept open, and none across a fork."""
-        from safetensors import safe_open
-
         if self._process != os.getpid():
             self._files, self._process = OrderedDict(), os.getpid()
         if shard not in self._files:
-            self._files[shard] = safe_open(shard, framework='pt')
+            self._files[shard] = open_shard(shard)
             if len(self._files) > OPEN_SHARDS:
                 self._files.popitem(last=False)
         self._files.move_to_end(shard)

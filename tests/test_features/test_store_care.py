@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import IO
+from unittest.mock import Mock
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from fsar_llava.features import Fingerprint, TokenStore, TokenStoreMismatchError, TokenWriter
 from tests.conftest import load_tool
@@ -44,6 +47,36 @@ def test_verify_names_the_damaged_file_and_prune_removes_it(tmp_path: Path, dama
     assert main(['prune', str(tmp_path), '--broken']) == 0
     assert main(['verify', str(tmp_path)]) == 0
     assert len(TokenStore(tmp_path)) == 4
+
+
+@pytest.mark.parametrize('error', [MemoryError(), OSError(errno.ENOMEM, 'Cannot allocate'), SafetensorError('mmap')])
+@pytest.mark.parametrize('command', ['info', 'verify', 'prune --broken', 'prune'])
+def test_a_machine_that_cannot_open_a_file_calls_none_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, error: Exception
+) -> None:
+    fill(tmp_path, range(4), shard_videos=2)
+    files = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr('safetensors.safe_open', Mock(side_effect=error))
+    name, *options = command.split()
+    with pytest.raises(OSError, match=r'tokens-.* is whole, but cannot be opened now: .*run the same command again'):
+        main([name, str(tmp_path), *options])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *args: object, **options: object) -> IO:
+        if path.name.startswith('tokens-'):
+            raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+        return original(path, *args, **options)
+
+    fill(tmp_path, range(1))
+    original = Path.open
+    monkeypatch.setattr('safetensors.safe_open', Mock(side_effect=FileNotFoundError('No such file')))
+    monkeypatch.setattr(Path, 'open', refuse)
+    with pytest.raises(PermissionError, match=r'Permission denied: .*tokens-'):
+        main(['prune', str(tmp_path), '--broken'])
+    monkeypatch.undo()
+    assert len(TokenStore(tmp_path)) == 1
 
 
 def test_prune_keeps_the_older_of_two_entries_where_the_newer_is_damaged(tmp_path: Path) -> None:

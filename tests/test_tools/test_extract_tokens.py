@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -193,6 +194,16 @@ def test_a_damaged_shard_is_put_aside_and_one_of_another_store_is_not(
     with pytest.raises(ForeignShardError, match=f'{foreign.name}.*Move it out'):
         extract(store, '--dry-run')
     assert foreign.exists()
+
+
+def test_a_shard_that_cannot_be_opened_now_is_not_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TokenWriter(tmp_path, IDENTITY) as writer:
+        writer.add('0.mp4', Fingerprint(3, 4, 'abc'), *tokens(0))
+    files = set(tmp_path.iterdir())
+    monkeypatch.setattr('safetensors.safe_open', Mock(side_effect=MemoryError))
+    with pytest.raises(OSError, match='is whole, but cannot be opened now'):
+        tool.find_missing(tmp_path, IDENTITY, [])
+    assert set(tmp_path.iterdir()) == files
 
 
 def test_another_layer_is_refused(extracted: Path, data_root: Path) -> None:

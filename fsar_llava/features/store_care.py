@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from .atomic_file import TEMPORARY, open_atomically
-from .token_manifest import TokenManifest
+from .identity import differences, flatten
+from .token_manifest import FILE as MANIFEST
+from .token_manifest import TokenManifest, TokenStoreMismatchError
 from .token_shard import (
     PATTERN,
     ForeignShardError,
@@ -42,12 +45,9 @@ def verify(folder: str | Path, progress: Callable[[Path], None] = lambda shard: 
     for shard in sorted(Path(folder).glob(PATTERN)):
         progress(shard)
         try:
-            read_index(shard, store_id)
+            _check_shard(shard, store_id)
         except TokenShardError as error:
             damaged[shard] = str(error)
-        else:
-            if not is_intact(shard):
-                damaged[shard] = f'The token shard {shard} was altered: its content does not have the hash in its name.'
     return damaged
 
 
@@ -62,22 +62,47 @@ def merge(target: str | Path, sources: Sequence[str | Path]) -> int:
         Number of files copied; those that the target has already are not.
 
     Raises:
-        TokenStoreMismatchError: If the identities differ.
-        OSError: If a file cannot be copied; nothing of it is left behind.
+        TokenStoreMismatchError: If the identities differ; nothing is copied.
+        TokenShardError: If a file to copy is damaged or of another store; nothing is copied.
+        OSError: If a file cannot be read or copied; nothing of it is left behind.
     """
-    manifests = [TokenManifest.read(source) for source in sources]
-    manifest = TokenManifest.create(target, manifests[0].identity)
-    for other in manifests:
-        other.check(manifest.identity)
-    copied = 0
-    for source in manifests:
-        for shard in sorted(source.folder.glob(PATTERN)):
-            place = manifest.folder / shard.name
-            if not place.exists():
-                with shard.open('rb') as original, open_atomically(place) as copy:
-                    shutil.copyfileobj(original, copy)
-                copied += 1
-    return copied
+    target = Path(target)
+    stores = [TokenManifest.read(source) for source in sources]
+    present = [TokenManifest.read(target)] if (target / MANIFEST).exists() else []
+    for other in [*present, *stores[1:]]:
+        _check_alike(stores[0], other)
+    shards = {shard.name: shard for store in stores for shard in sorted(store.folder.glob(PATTERN))}
+    shards = [shard for name, shard in shards.items() if not (target / name).exists()]
+    for shard in shards:
+        _check_shard(shard, stores[0].store_id)
+    TokenManifest.create(target, stores[0].identity)
+    for shard in shards:
+        with shard.open('rb') as original, open_atomically(target / shard.name) as copy:
+            shutil.copyfileobj(original, copy)
+    return len(shards)
+
+
+def _check_shard(shard: Path, store_id: str) -> None:
+    """Read every byte of a shard; raises TokenShardError where it is damaged or of another store."""
+    read_index(shard, store_id)
+    if not is_intact(shard):
+        raise TokenShardError(
+            f'The token shard {shard} was altered: its content does not have the hash in its name. Remove it with: '
+            f'python tools/tokens.py prune {shard.parent} --broken, and run the extraction again.'
+        )
+
+
+def _check_alike(one: TokenManifest, other: TokenManifest) -> None:
+    """Raises TokenStoreMismatchError where two stores are not of one id; 64 and 64.0 make two, although equal."""
+    if one.store_id == other.store_id:
+        return
+    left, right = ({name: json.dumps(value) for name, value in flatten(store.identity)} for store in (one, other))
+    fields = '\n  '.join(f'{name}: {first} and {second}' for name, first, second in differences(left, right))
+    raise TokenStoreMismatchError(
+        f'The token stores {one.folder} and {other.folder} were made from different things:\n  {fields}\nNothing is '
+        'copied. Merge stores of one identity only, or extract the tokens of one of the two again as the other was '
+        'made.'
+    )
 
 
 def prune(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 from unittest.mock import Mock
@@ -12,10 +13,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from fsar_llava.features import Fingerprint, TokenStore, TokenStoreMismatchError, TokenWriter
+from fsar_llava.features import Fingerprint, TokenShardError, TokenStore, TokenStoreMismatchError, TokenWriter
 from tests.conftest import load_tool
 
-from .test_token_store import IDENTITY, PRINT, fill, put_a_foreign_shard, tokens
+from .test_token_store import IDENTITY, PRINT, changed, fill, put_a_foreign_shard, tokens
 
 main = load_tool('tools/tokens.py').main
 
@@ -129,11 +130,51 @@ def test_merging_into_a_full_disk_leaves_nothing_behind(
     assert not list((tmp_path / 'a').glob('.*'))
 
 
-def test_merge_refuses_another_identity(tmp_path: Path) -> None:
-    fill(tmp_path / 'a', range(1))
-    TokenWriter(tmp_path / 'b', {**IDENTITY, 'prompts': ['Else?']})
-    with pytest.raises(TokenStoreMismatchError, match=r'prompts\[0\]'):
+def begin(folder: Path, path: tuple, value: object) -> None:
+    """A store of one video, whose identity has another value there."""
+    with TokenWriter(folder, changed(path, value)) as writer:
+        writer.add('x.mp4', PRINT, *tokens(9))
+
+
+@pytest.mark.parametrize(
+    ('path', 'values', 'complaint'),
+    [
+        (('prompts', 0), ('What?', 'Else?'), r'prompts\[0\]: "What\?" and "Else\?"'),
+        (('backbone', 'grid'), (4, 4.0), r'backbone\.grid: 4 and 4\.0'),  # equal in Python, but not in their hash
+        (('backbone', 'grid'), (1, True), r'backbone\.grid: 1 and true'),
+    ],
+)
+def test_merge_refuses_another_identity(tmp_path: Path, path: tuple, values: tuple, complaint: str) -> None:
+    for name, value in zip('ab', values):
+        begin(tmp_path / name, path, value)
+    message = f'stores .*a and .*b were made from different things:\n  {complaint}\nNothing is copied'
+    with pytest.raises(TokenStoreMismatchError, match=message) as caught:
         main(['merge', str(tmp_path / 'c'), str(tmp_path / 'a'), str(tmp_path / 'b')])
+    assert 'config' not in str(caught.value)
+    assert not (tmp_path / 'c').exists()
+    with pytest.raises(TokenStoreMismatchError, match='stores .*b and .*a were made from different things'):
+        main(['merge', str(tmp_path / 'a'), str(tmp_path / 'b')])
+    assert len(TokenStore(tmp_path / 'a').shards()) == 1
+
+
+def truncate(shard: Path) -> None:
+    os.truncate(shard, shard.stat().st_size - 40)
+
+
+@pytest.mark.parametrize('damage', [flip_last_byte, truncate, None])
+def test_merge_copies_no_damaged_and_no_foreign_file(tmp_path: Path, damage: Callable[[Path], None] | None) -> None:
+    fill(tmp_path / 'a', range(2))
+    fill(tmp_path / 'b', range(2, 6), shard_videos=1)
+    bad = TokenStore(tmp_path / 'b').shards()[2]
+    if damage:
+        damage(bad)
+    else:
+        bad = put_a_foreign_shard(tmp_path / 'b')
+    for target in ('a', 'c'):
+        with pytest.raises(TokenShardError, match=str(bad)):
+            main(['merge', str(tmp_path / target), str(tmp_path / 'b')])
+    assert not (tmp_path / 'c').exists()
+    assert len(TokenStore(tmp_path / 'a').shards()) == 1
 
 
 def test_prune_keeps_the_latest_of_each_video(tmp_path: Path) -> None:

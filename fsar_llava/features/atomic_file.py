@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = '.writing-'
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a disk, a quota or a file system that takes no more."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -27,7 +29,7 @@ def open_atomically(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO
 
     Raises:
         FileExistsError: If the file is there and ``exclusive`` is set.
-        OSError: If it cannot be written; nothing is left behind.
+        OSError: If it cannot be written, with a remedy if the disk is full; nothing is left behind.
     """
     temporary = path.with_name(f'{TEMPORARY}{uuid.uuid4().hex}')
     try:
@@ -37,6 +39,15 @@ def open_atomically(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO
             os.fsync(file.fileno())
         if not (exclusive and _link(temporary, path)):
             os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(
+            error.errno,
+            f'{os.strerror(error.errno)}: this file could not be written; nothing of it is left and whatever was there '
+            'before still is. Free some space on its disk and run the same command again',
+            str(path),
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)

@@ -123,7 +123,8 @@ def prune(
 
     Raises:
         ValueError: If ``keep`` names no video of the store.
-        OSError: If the machine cannot read a file now; nothing is removed.
+        OSError: If the machine cannot read a file now: nothing is removed. Or if the disk is full: what needs no room
+            to be removed is gone, and every video to keep is still there.
     """
     bad = verify(folder) if broken else {}
     store = TokenStore(folder, skip_damaged=True, skip=bad)
@@ -134,48 +135,41 @@ def prune(
             f'{min(keep, default=None)!r}, but {len(store)} others, such as {min(store.videos)!r}. Nothing is removed. '
             'Check the lists and their --delimiter.'
         )
-    before = sum(path.stat().st_size for path in Path(folder).iterdir())
+    gone, thinned = _leftovers(Path(folder), broken=broken), []
     removed = dict(videos=0, files=0, bytes=0)
     for shard in store.shards():
         if shard in store.damaged or shard in bad:
             if broken and not isinstance(store.damaged.get(shard), ForeignShardError):
-                removed['files'] += 1
-                removed['bytes'] += shard.stat().st_size
-                if not dry_run:
-                    shard.unlink()
+                gone.append(shard)
             continue
-        _prune_shard(shard, store, wanted, removed, dry_run=dry_run)
-    for path in _leftovers(Path(folder), broken=broken):
-        removed['files'] += 1
-        removed['bytes'] += path.stat().st_size
-        if not dry_run:
-            path.unlink()
-    if not dry_run:
-        removed['bytes'] = before - sum(path.stat().st_size for path in Path(folder).iterdir())
-    return removed
+        written, entries = read_index(shard, store.manifest.store_id)
+        kept = [entry for entry in entries if _place(entry) in wanted]
+        removed['videos'] += len(entries) - len(kept)
+        if not kept:
+            gone.append(shard)
+        elif len(kept) < len(entries):
+            thinned.append((shard, written, kept))
+            removed['bytes'] += shard.stat().st_size * (len(entries) - len(kept)) // len(entries)
+    removed['files'] = len(gone)
+    removed['bytes'] += sum(path.stat().st_size for path in gone)
+    if dry_run:
+        return removed
+    before = _size(Path(folder))
+    for path in gone:  # first, since writing needs room
+        path.unlink()
+    for shard, written, kept in thinned:
+        videos = [(entry.video, entry.fingerprint, *store.read_entry(entry)) for entry in kept]
+        write_shard(store.folder, store.manifest.store_id, videos, written=written)
+        shard.unlink()
+    return dict(removed, bytes=before - _size(Path(folder)))
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def _place(entry: VideoTokensOnDisk) -> tuple[str, int]:
     return entry.shard.name, entry.row
-
-
-def _prune_shard(
-    shard: Path, store: TokenStore, wanted: Collection[tuple[str, int]], removed: dict[str, int], *, dry_run: bool
-) -> None:
-    """Write a shard anew without the rows that are not wanted, and remove the old one."""
-    written, entries = read_index(shard, store.manifest.store_id)
-    kept = [entry for entry in entries if _place(entry) in wanted]
-    if len(kept) == len(entries):
-        return
-    removed['videos'] += len(entries) - len(kept)
-    removed['files'] += not kept
-    removed['bytes'] += shard.stat().st_size * (len(entries) - len(kept)) // len(entries)
-    if dry_run:
-        return
-    if kept:
-        videos = [(entry.video, entry.fingerprint, *store.read_entry(entry)) for entry in kept]
-        write_shard(store.folder, store.manifest.store_id, videos, written=written)
-    shard.unlink()
 
 
 def _leftovers(folder: Path, *, broken: bool) -> list[Path]:

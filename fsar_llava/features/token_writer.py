@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from .atomic_file import FULL
 from .fingerprint import Fingerprint
 from .token_manifest import TokenManifest
 from .token_shard import write_shard
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class TokenWriter:
@@ -74,18 +71,16 @@ class TokenWriter:
         """
         if not self._videos:
             return
-        folder = self.manifest.folder
         try:
-            write_shard(folder, self.manifest.store_id, self._videos)
+            write_shard(self.manifest.folder, self.manifest.store_id, self._videos)
         except OSError as error:
             if error.errno not in FULL:
                 raise
             raise OSError(
                 error.errno,
-                f'{os.strerror(error.errno)}: a shard of {self._bytes / 1e6:.1f} MB could not be written to the token '
-                f'store. The {self.written_videos} videos that were written before are safe and the store can be '
-                'read. Free some space and run the same command again; it goes on where it stopped',
-                str(folder),
+                f'{error.strerror}; it goes on where it stopped. The {self.written_videos} videos that were written '
+                'before are safe and the store can be read',
+                error.filename,
             ) from error
         self.written_videos += len(self._videos)
         self._videos, self._bytes = [], 0

@@ -27,6 +27,10 @@ def flip_last_byte(shard: Path) -> None:
     shard.write_bytes(content)
 
 
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+
 def test_info(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     fill(tmp_path, range(3))
     assert main(['info', str(tmp_path)]) == 0
@@ -118,13 +122,10 @@ def test_merge(tmp_path: Path) -> None:
 def test_merging_into_a_full_disk_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, 'No space left on device')
-
     fill(tmp_path / 'a', range(1))
     fill(tmp_path / 'b', range(1, 2))
     monkeypatch.setattr(os, step, full)
-    with pytest.raises(OSError, match='No space left'):
+    with pytest.raises(OSError, match=r'No space left.*Free some space.*run the same command again: .*tokens-'):
         main(['merge', str(tmp_path / 'a'), str(tmp_path / 'b')])
     assert list(TokenStore(tmp_path / 'a').videos) == ['a b/0.mp4']
     assert not list((tmp_path / 'a').glob('.*'))
@@ -152,7 +153,7 @@ def test_merge_refuses_another_identity(tmp_path: Path, path: tuple, values: tup
         main(['merge', str(tmp_path / 'c'), str(tmp_path / 'a'), str(tmp_path / 'b')])
     assert 'config' not in str(caught.value)
     assert not (tmp_path / 'c').exists()
-    with pytest.raises(TokenStoreMismatchError, match='stores .*b and .*a were made from different things'):
+    with pytest.raises(TokenStoreMismatchError, match=r'stores .*b and .*a were made from different things'):
         main(['merge', str(tmp_path / 'a'), str(tmp_path / 'b')])
     assert len(TokenStore(tmp_path / 'a').shards()) == 1
 
@@ -193,6 +194,28 @@ def test_prune_keeps_the_latest_of_each_video(tmp_path: Path) -> None:
         assert torch.equal(store.read(f'a b/{number}.mp4').visual, tokens(expected)[0])
     assert [path.name for path in tmp_path.glob('.writing*')] == ['.writing-new']
     assert main(['verify', str(tmp_path)]) == 0
+
+
+def test_prune_on_a_full_disk_first_removes_what_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, range(8), shard_videos=2)
+    fill(tmp_path, range(8, 12), shard_videos=1)
+    with TokenWriter(tmp_path, IDENTITY) as writer:  # half of each of the first four files, and the other four
+        for number in (0, 2, 4, 6, 8, 9, 10, 11):
+            writer.add(f'a b/{number}.mp4', PRINT, *tokens(20 + number))
+    (tmp_path / '.writing-old').write_bytes(b'left by a killed process')
+    os.utime(tmp_path / '.writing-old', (0, 0))
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match=r'No space left.*Free some space'):
+        main(['prune', str(tmp_path)])
+    monkeypatch.undo()
+    assert len(TokenStore(tmp_path).shards()) == 5
+    assert not list(tmp_path.glob('.*'))
+    main(['prune', str(tmp_path)])
+    store = TokenStore(tmp_path)
+    assert not store.superseded
+    for number in range(12):
+        expected = number if number in (1, 3, 5, 7) else 20 + number
+        assert torch.equal(store.read(f'a b/{number}.mp4').visual, tokens(expected)[0])
 
 
 def test_prune_to_a_list(tmp_path: Path) -> None:

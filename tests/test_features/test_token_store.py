@@ -341,6 +341,18 @@ def test_a_full_disk_leaves_a_store_that_opens(tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.glob('.*'))
 
 
+def test_a_full_disk_begins_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    (tmp_path / 'old').mkdir()
+    monkeypatch.setattr(atomic_file.os, 'fsync', full)
+    for folder in ('new', 'old'):
+        with pytest.raises(OSError, match=r'No space left .*Free some space.*same command again: .*manifest\.json'):
+            TokenWriter(tmp_path / folder, IDENTITY)
+    assert [(path.name, list(path.iterdir())) for path in tmp_path.iterdir()] == [('old', [])]
+
+
 def _write_beyond_the_limit(folder: Path, answer: multiprocessing.Queue) -> None:
     import signal
 

@@ -5,9 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from types import FunctionType
 
 # Where a model was loaded from may differ between machines; its fingerprint may not.
 INFORMATIONAL = ('backbone.model',)
+
+
+def plain(description: Mapping) -> dict:
+    """A description as JSON gives it back. Classes and functions, as in configs of pure Python, become their names.
+
+    Raises:
+        TypeError: If it holds something else that JSON does not know.
+    """
+    return json.loads(json.dumps(description, default=_name))
+
+
+def _name(value: object) -> str:
+    if isinstance(value, (type, FunctionType)) and value.__name__.isidentifier():  # '<lambda>' names nothing
+        return value.__name__
+    raise TypeError(
+        f'{value!r} of type {type(value).__name__} cannot be part of an identity, which is kept as JSON. Put texts, '
+        'numbers, lists, dicts or classes into pipeline and data_preprocessor of the config.'
+    )
 
 
 def flatten(value: object, name: str = '') -> Iterator[tuple[str, object]]:

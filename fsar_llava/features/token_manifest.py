@@ -12,7 +12,7 @@ from pathlib import Path
 from fsar_llava.version import __version__
 
 from .atomic_file import write_atomically
-from .identity import differences, digest
+from .identity import differences, digest, plain
 
 FORMAT = 1
 FILE = 'manifest.json'
@@ -81,10 +81,9 @@ class TokenManifest:
             TokenStoreMismatchError: If the store in the folder has another identity.
             OSError: If it cannot be written; no empty folder is left behind.
         """
-        folder = Path(folder)
+        folder, identity = Path(folder), plain(identity)
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        identity = json.loads(json.dumps(identity))
         content = dict(format=FORMAT, store_id=digest(identity), fsar_llava=__version__, identity=identity)
         if not (folder / FILE).exists():
             text = json.dumps(content, indent=2) + '\n'
@@ -111,7 +110,7 @@ class TokenManifest:
         Raises:
             TokenStoreMismatchError: Naming every differing field with both values.
         """
-        found = differences(json.loads(json.dumps(expected)), self.identity, partial=partial)
+        found = differences(plain(expected), self.identity, partial=partial)
         if found:
             fields = '\n  '.join(f'{name}: store {there!r}, config {asked!r}' for name, asked, there in found)
             raise TokenStoreMismatchError(

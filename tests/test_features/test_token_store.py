@@ -256,6 +256,13 @@ def test_an_expectation_may_name_few_fields(tmp_path: Path) -> None:
         TokenStore(tmp_path, expect=dict(pipeline=[dict(type='DecordInit')]))
 
 
+def test_what_no_identity_can_hold_is_named(tmp_path: Path) -> None:
+    for value in (Path('x'), lambda: 0):
+        with pytest.raises(TypeError, match=r'(Path|lambda).* of type .* cannot be part of an identity.*of the config'):
+            TokenWriter(tmp_path / 'store', changed(('pipeline', 0, 'type'), value))
+    assert not (tmp_path / 'store').exists()
+
+
 def test_where_the_model_was_loaded_from_does_not_matter(tmp_path: Path) -> None:
     fill(tmp_path, range(1))
     with TokenWriter(tmp_path, changed(('backbone', 'model'), 'elsewhere')) as writer:

@@ -259,6 +259,21 @@ def test_prompts_of_an_episode_cannot_be_stored(data_root: Path, tmp_path: Path)
         extract(tmp_path, '--cfg-options', 'model.prompts=known')
 
 
+def test_classes_in_a_config_mean_their_names(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    cfg = Config.fromfile(CONFIG)
+    cfg.dump(tmp_path / 'config.py')
+    text = (tmp_path / 'config.py').read_text().replace("type='DecordInit'", 'type=DecordInit')
+    imported = 'from mmaction.datasets.transforms import DecordInit\n'  # makes it a config of mmengine's pure Python
+    (tmp_path / 'config.py').write_text(imported + text)
+    options = ['--out', str(tmp_path / 'store'), '--num-workers', '0', '--split', 'test']
+    assert main([str(tmp_path / 'config.py'), *options]) == 0
+    for config in (CONFIG, str(tmp_path / 'config.py')):
+        capsys.readouterr()
+        assert main([config, *options]) == 0
+        assert '30 of them in' in capsys.readouterr().out
+    assert TokenStore(tmp_path / 'store').manifest.identity['pipeline'] == cfg.test_dataloader.dataset.dataset.pipeline
+
+
 def test_random_pipelines_are_refused(data_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'The pipeline is random: SampleFrames'):
         extract(tmp_path, '--cfg-options', 'test_dataloader.dataset.dataset.pipeline.2.test_mode=False')

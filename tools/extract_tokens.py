@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -136,8 +137,10 @@ def bytes_needed(backbone: torch.nn.Module, jobs: Sequence[ExtractionJob], dtype
     return tokens * backbone.out_channels * dtype.itemsize
 
 
-def find_missing(out: Path, identity: dict, jobs: Sequence[ExtractionJob], *, dry_run: bool = False) -> set[str]:
-    """The videos that the store lacks; those of damaged shards are among them, which are put aside.
+def find_missing(
+    out: Path, identity: dict, jobs: Sequence[ExtractionJob], *, dry_run: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """The videos that the store lacks, each with the prompts to run; damaged shards are put aside, and so to do again.
 
     Args:
         out: The store.
@@ -150,7 +153,7 @@ def find_missing(out: Path, identity: dict, jobs: Sequence[ExtractionJob], *, dr
         ForeignShardError: If a shard of another store lies in the folder.
     """
     if not (out / 'manifest.json').exists():
-        return {job.video for job in jobs}
+        return {job.video: job.prompts for job in jobs}
     TokenManifest.read(out).check(identity)
     store = TokenStore(out, skip_damaged=True)
     for shard, error in store.damaged.items():
@@ -160,8 +163,8 @@ def find_missing(out: Path, identity: dict, jobs: Sequence[ExtractionJob], *, dr
         print(f'{error}\nIt {verb} renamed to {shard.name}.damaged; its videos are to do again.', file=sys.stderr)
         if not dry_run:
             shard.rename(shard.with_name(f'{shard.name}.damaged'))
-    missing = {job.video for job in jobs if not job.is_done(store)}
-    replaced = sorted(missing & store.videos.keys())
+    missing = {job.video: prompts for job in jobs if (prompts := job.lacking(store))}
+    replaced = sorted(missing.keys() & store.videos.keys())
     if replaced:
         print(
             f'{len(replaced)} stored videos, such as {replaced[0]}, have changed since their extraction or lack a '
@@ -207,9 +210,9 @@ def run(args: argparse.Namespace, cfg: Config) -> int:
         dtype=dtype,
     )
     # All processes share out what one of them sees: another extraction may be adding to the store at this moment.
-    names = [find_missing(out, identity, jobs, dry_run=args.dry_run) if dist.is_main_process() else None]
-    dist.broadcast_object_list(names)
-    todo = [job for job in jobs if job.video in names[0]]
+    missing = [find_missing(out, identity, jobs, dry_run=args.dry_run) if dist.is_main_process() else None]
+    dist.broadcast_object_list(missing)
+    todo = [replace(job, prompts=missing[0][job.video]) for job in jobs if job.video in missing[0]]
     if dist.is_main_process():
         report(backbone, jobs, todo, out, getattr(torch, dtype))
     if args.dry_run or not todo:

@@ -42,15 +42,19 @@ class ExtractionJob:
     index: int
     total_frames: int | None = None
 
-    def is_done(self, store: TokenStore) -> bool:
-        """Whether the store has all its tokens, of the content that the video has now; not if it cannot be read."""
+    def lacking(self, store: TokenStore) -> tuple[str, ...]:
+        """The prompts to run so that the store has all the video's tokens, of the content that it has now.
+
+        None where nothing is lacking. Prompts that the store has already are among them as long as the content is the
+        same: the latest entry of a video replaces those before.
+        """
         entry = store.videos.get(self.video)
-        if entry is None or not set(self.prompts) <= set(entry.textual):
-            return False
         try:
-            return entry.fingerprint.matches(self.path, self.total_frames)
+            if entry is None or not entry.fingerprint.matches(self.path, self.total_frames):
+                return self.prompts
         except OSError:  # loading the video reports it
-            return False
+            return self.prompts
+        return () if set(self.prompts) <= set(entry.textual) else tuple(dict.fromkeys((*self.prompts, *entry.textual)))
 
 
 def make_jobs(datasets: Sequence[NamedVideos], prompts_of_class: Callable[[str], Iterable[str]]) -> list[ExtractionJob]:

@@ -319,12 +319,49 @@ def test_a_video_that_lacks_a_prompt_is_missing(tmp_path: Path, capsys: pytest.C
     video.write_bytes(b'video')
     with TokenWriter(tmp_path / 'store', IDENTITY) as writer:
         writer.add('0.mp4', Fingerprint.of(video), *tokens(0))
-    for prompt, missing in (('What is it?', set()), ('Else?', {'0.mp4'})):
+    for prompt, missing in (('What is it?', {}), ('Else?', {'0.mp4': ('Else?', 'What is it?')})):
         job = ExtractionJob('0.mp4', str(video), (prompt,), dataset=None, index=0)
         assert tool.find_missing(tmp_path / 'store', IDENTITY, [job]) == missing
         assert ('0.mp4, have changed since their extraction or lack a prompt' in capsys.readouterr().out) == bool(
             missing
         )
+
+
+def test_configs_of_other_classes_add_prompts(
+    module_root: Path, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.prompts = dict(support="Is it '{class_name}'?", query='What?')
+    old = (module_root / 'toy_motion/classes.txt').read_text()
+    for name in ('old', 'new'):
+        (tmp_path / f'{name}.txt').write_text(old.upper() if name == 'new' else old)
+        cfg.test_dataloader.dataset.classes = str(tmp_path / f'{name}.txt')
+        cfg.dump(tmp_path / f'{name}.py')
+    store, printed = tmp_path / 'store', []
+    for name in ('old', 'new', 'old', 'new'):
+        config = str(tmp_path / f'{name}.py')
+        assert main([config, '--out', str(store), '--num-workers', '0', '--split', 'test']) == 0
+        printed.append(capsys.readouterr().out)
+    assert '30 to do' in printed[0]
+    assert '30 stored videos' in printed[1]
+    assert '30 to do' in printed[1]
+    assert all(' 0 to do' in text for text in printed[2:])
+    for video in TokenStore(store).videos:
+        label = video.split('/')[0]
+        known = {f"Is it '{label}'?", f"Is it '{label.upper()}'?"}
+        assert set(TokenStore(store).read(video).textual) == {'What?', *known}
+
+
+def test_a_replaced_video_keeps_no_prompt_of_another_content(tmp_path: Path) -> None:
+    video = tmp_path / '0.mp4'
+    video.write_bytes(b'video')
+    with TokenWriter(tmp_path / 'store', IDENTITY) as writer:
+        writer.add('0.mp4', Fingerprint.of(video), *tokens(0))
+    video.write_bytes(b'another video')
+    job = ExtractionJob('0.mp4', str(video), ('Else?',), dataset=None, index=0)
+    assert job.lacking(TokenStore(tmp_path / 'store')) == ('Else?',)
+    video.unlink()
+    assert job.lacking(TokenStore(tmp_path / 'store')) == ('Else?',)
 
 
 def test_a_batch_size_is_found_where_one_video_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,6 @@ from mmengine import dist
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
-import fsar_llava
 from fsar_llava.datasets import EpisodicDataset
 from fsar_llava.engine.launch import leave, process_group, set_local_rank
 from fsar_llava.engine.loops.loaded_videos import first_readable
@@ -87,8 +86,27 @@ def fixed_templates(prompt_sets: Sequence[PromptSet]) -> list[str]:
     return templates
 
 
+def check_backbone(config: dict) -> None:
+    """Refuse a backbone whose tokens cannot be extracted, such as StoredTokens, before anything is built or read."""
+    kind = MODELS.get(config['type']) if isinstance(config['type'], str) else config['type']
+    if kind is not None and not hasattr(kind, 'encode'):  # building it says that there is no such type
+        raise TypeError(
+            f'{kind.__name__} cannot be extracted: it has no encode(inputs, prompts). Use a config with '
+            'VideoMLLMBackbone.'
+        )
+
+
 def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[list[EpisodicDataset], list[dict]]:
-    """The videos of the splits, all through the pipeline of the test, and that pipeline's config."""
+    """The videos of the splits, all through the pipeline of the test, and that pipeline's config.
+
+    Raises:
+        ValueError: If the config lacks a dataloader that is needed, or the pipeline is random.
+    """
+    if cfg.get('test_dataloader') is None:
+        raise ValueError(
+            'The config has no test_dataloader, but the tokens of every split are made by the pipeline of the test. '
+            'Set test_dataloader in the config; --split chooses the videos.'
+        )
     pipeline = cfg.test_dataloader.dataset.dataset.pipeline
     datasets = []
     for split in splits:
@@ -189,17 +207,12 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace, cfg: Config) -> int:
     """Find out what there is to do, and do this process's share."""
     out = Path(args.out or os.path.join('work_dirs', Path(args.config).stem, 'tokens'))
-
+    check_backbone(cfg.model.backbone)
     prompt_sets = [build_prompts(name) for name in args.prompts or [cfg.model.get('prompts', 'unknown')]]
     templates = fixed_templates(prompt_sets)
     datasets, pipeline = build_datasets(cfg, args.split)
     jobs = make_jobs(datasets, lambda name: (template.format(class_name=name) for template in templates))
     backbone = MODELS.build(cfg.model.backbone)
-    if not hasattr(backbone, 'encode'):
-        raise TypeError(
-            f'{type(backbone).__name__} cannot be extracted: it has no encode(inputs, prompts). Use a config with '
-            'VideoMLLMBackbone.'
-        )
     dtype = args.dtype or cfg.get('token_dtype') or backbone.identity()['dtype']
     identity = dict(
         backbone=backbone.identity(),
@@ -269,5 +282,4 @@ def extract(
 
 
 if __name__ == '__main__':
-    fsar_llava.compat.apply()
     leave(main())

@@ -40,6 +40,7 @@ CONFIG = str(LEAVES[NAME])
 tool = load_tool('tools/extract_tokens.py')
 main = tool.main
 VIDEOS = 120
+NO_TEST = dict(test_dataloader=None, test_cfg=None, test_evaluator=None)
 
 
 def extract(out: Path, *options: str) -> int:
@@ -272,6 +273,21 @@ def test_classes_in_a_config_mean_their_names(data_root: Path, tmp_path: Path, c
         assert main([config, *options]) == 0
         assert '30 of them in' in capsys.readouterr().out
     assert TokenStore(tmp_path / 'store').manifest.identity['pipeline'] == cfg.test_dataloader.dataset.dataset.pipeline
+
+
+def test_a_config_that_reads_tokens_cannot_make_them(data_root: Path, tmp_path: Path) -> None:
+    use_store(Config.fromfile(CONFIG), tmp_path / 'none').dump(tmp_path / 'config.py')
+    with pytest.raises(TypeError, match=r'StoredTokens cannot be extracted: .*Use a config with VideoMLLMBackbone'):
+        main([str(tmp_path / 'config.py'), '--out', str(tmp_path / 'store')])
+
+
+@pytest.mark.parametrize('remove', [lambda cfg: cfg.pop('test_dataloader'), lambda cfg: cfg.update(NO_TEST)])
+def test_the_pipeline_of_the_test_is_needed(data_root: Path, tmp_path: Path, remove: Callable[[Config], None]) -> None:
+    cfg = Config.fromfile(CONFIG)
+    remove(cfg)
+    cfg.dump(tmp_path / 'config.py')
+    with pytest.raises(ValueError, match=r'has no test_dataloader, .*pipeline of the test\. Set test_dataloader'):
+        main([str(tmp_path / 'config.py'), '--out', str(tmp_path / 'store'), '--split', 'train'])
 
 
 def test_random_pipelines_are_refused(data_root: Path, tmp_path: Path) -> None:

@@ -218,6 +218,18 @@ def test_prune_on_a_full_disk_first_removes_what_needs_no_room(tmp_path: Path, m
         assert torch.equal(store.read(f'a b/{number}.mp4').visual, tokens(expected)[0])
 
 
+def test_pruned_files_are_as_old_as_before(tmp_path: Path) -> None:
+    fill(tmp_path / 'a', range(2))
+    with TokenWriter(tmp_path / 'b', IDENTITY) as writer:
+        writer.add('a b/0.mp4', PRINT, *tokens(7))
+    (tmp_path / 'list.txt').write_text('a b/0.mp4\t0\n')
+    assert main(['prune', str(tmp_path / 'a'), '--keep', str(tmp_path / 'list.txt')]) == 0
+    assert main(['merge', str(tmp_path / 'b'), str(tmp_path / 'a')]) == 0
+    store = TokenStore(tmp_path / 'b')
+    assert len(store.shards()) == 2
+    assert torch.equal(store.read('a b/0.mp4').visual, tokens(7)[0])
+
+
 def test_prune_to_a_list(tmp_path: Path) -> None:
     fill(tmp_path / 'store', range(4), shard_videos=2)
     (tmp_path / 'list.txt').write_text('a b/1.mp4\t0\na b/7.mp4\t0\n')

@@ -22,6 +22,7 @@ from fsar_llava.features import (
     TokenStoreMismatchError,
     TokenWriter,
     atomic_file,
+    token_store,
 )
 from fsar_llava.features.atomic_file import write_atomically
 from fsar_llava.features.store_care import prune, verify
@@ -98,6 +99,38 @@ def test_the_latest_entry_of_a_video_counts(tmp_path: Path) -> None:
     store = TokenStore(tmp_path)
     assert torch.equal(store.read('a b/1.mp4').visual, tokens(7)[0])
     assert [entry.video for entry in store.superseded] == ['a b/1.mp4']
+
+
+def test_the_latest_files_count_whatever_they_are_called(tmp_path: Path) -> None:
+    for begin in (0, 8):
+        with TokenWriter(tmp_path, IDENTITY, shard_videos=1) as writer:
+            for number in range(8):
+                writer.add(f'{number}.mp4', PRINT, *tokens(begin + number))
+    store = TokenStore(tmp_path)
+    assert len(store.shards()) == 16
+    for number in range(8):
+        assert torch.equal(store.read(f'{number}.mp4').visual, tokens(8 + number)[0])
+
+
+def test_few_files_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, range(5), shard_videos=1)
+    monkeypatch.setattr(token_store, 'OPEN_SHARDS', 2)
+    store = TokenStore(tmp_path)
+    for number in (*range(5), 3):
+        assert torch.equal(store.read(f'a b/{number}.mp4').visual, tokens(number)[0])
+    assert list(store._files) == [store.videos[f'a b/{number}.mp4'].shard for number in (4, 3)]
+
+
+@pytest.mark.parametrize('error', [KeyError, KeyboardInterrupt])
+def test_an_error_elsewhere_loses_nothing_that_was_collected(tmp_path: Path, error: type[BaseException]) -> None:
+    def fail() -> None:
+        with TokenWriter(tmp_path, IDENTITY) as writer:
+            writer.add('0.mp4', PRINT, *tokens(0))
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert torch.equal(TokenStore(tmp_path).read('0.mp4').visual, tokens(0)[0])
 
 
 @pytest.mark.parametrize('share', [0.0, 0.02, 0.5, 0.999])
@@ -439,3 +472,24 @@ def test_a_replaced_frame_is_noticed(tmp_path: Path) -> None:
     (tmp_path / '2.jpg').write_bytes(b'3.jpg')
     os.utime(tmp_path / '2.jpg', ns=(9, before.mtime_ns + 9))
     assert not before.matches(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('old', 'new'),
+    [
+        ((b'ab', b'c'), (b'a', b'bc')),
+        ((b'a2.jpg:b', b'c'), (b'a', b'b2.jpg:c')),  # names alone do not tell where a file ends
+    ],
+)
+def test_bytes_that_move_to_the_next_frame_are_noticed(tmp_path: Path, old: tuple, new: tuple) -> None:
+    def write(contents: tuple, time: int) -> None:
+        for name, content in zip(('1.jpg', '2.jpg'), contents):
+            (tmp_path / name).write_bytes(content)
+            os.utime(tmp_path / name, ns=(time, time))
+
+    write(old, 1)
+    before = Fingerprint.of(tmp_path)
+    write(new, 2)
+    assert not before.matches(tmp_path)
+    write(old, 2)
+    assert before.matches(tmp_path)

@@ -10,8 +10,8 @@ model = dict(
     cls_head=dict(
         # 0.01 is added to the product of the norms.
         matching=dict(eps=0.01),
-        # The layer does not start as the identity.
-        modulation=dict(zero_init=False),
+        # The layer does not start as the identity, projects without biases, and drops from the attention's output.
+        modulation=dict(zero_init=False, qkv_bias=False, attention_dropout=0.0, output_dropout=0.2),
         # The number of frames in the merged prediction is hard-coded.
         merge_temperature=8.0,
     ),

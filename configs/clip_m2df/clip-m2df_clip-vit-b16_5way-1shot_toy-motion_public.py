@@ -8,6 +8,10 @@ view = dict(
     compat_first_frame_text=True,
     # No part starts as the identity.
     zero_init=False,
+    # Queries, keys and values are projected without biases; the attention's output is dropped from, not its weights.
+    qkv_bias=False,
+    attention_dropout=0.0,
+    output_dropout=0.2,
 )
 model = dict(
     cls_head=dict(

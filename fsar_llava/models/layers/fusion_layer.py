@@ -17,7 +17,9 @@ class FusionLayer(nn.Module):
         num_heads: h, a divisor of D.
         ffn_channels: Width of the FFN.
         norm: Whether there is a LayerNorm before the attention.
+        qkv_bias: Whether the projections to queries, keys and values have biases.
         attention_dropout: Dropout of the attention weights.
+        output_dropout: Dropout of what the attention adds to the query.
         ffn_dropout: Dropout behind both linear layers of the FFN.
         zero_init: Whether the outputs of attention and FFN start at zero, so that the layer starts as the identity.
 
@@ -32,7 +34,9 @@ class FusionLayer(nn.Module):
         num_heads: int = 8,
         ffn_channels: int = 2048,
         norm: bool = True,
+        qkv_bias: bool = True,
         attention_dropout: float = 0.0,
+        output_dropout: float = 0.0,
         ffn_dropout: float = 0.0,
         zero_init: bool = True,
     ) -> None:
@@ -45,9 +49,10 @@ class FusionLayer(nn.Module):
         self.num_heads = num_heads
         self.attention_dropout = attention_dropout
         self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
-        self.query = nn.Linear(channels, channels)
-        self.key_value = nn.Linear(channels, 2 * channels)
+        self.query = nn.Linear(channels, channels, bias=qkv_bias)
+        self.key_value = nn.Linear(channels, 2 * channels, bias=qkv_bias)
         self.output = nn.Linear(channels, channels)
+        self.output_dropout = nn.Dropout(output_dropout)
         self.ffn = nn.Sequential(
             nn.Linear(channels, ffn_channels),
             nn.GELU(),
@@ -77,5 +82,5 @@ class FusionLayer(nn.Module):
         visible = None if mask is None else rearrange(mask, '... s -> ... 1 1 s')
         dropout = self.attention_dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(*heads, attn_mask=visible, dropout_p=dropout)
-        fused = query + self.output(rearrange(attended, '... h m d -> ... m (h d)'))
+        fused = query + self.output_dropout(self.output(rearrange(attended, '... h m d -> ... m (h d)')))
         return fused + self.ffn(fused)

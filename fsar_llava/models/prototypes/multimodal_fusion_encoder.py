@@ -22,7 +22,9 @@ class MultimodalFusionEncoder(BaseModule):
         channels: D.
         num_heads: Heads of the attention.
         ffn_channels: Width of the FFN.
-        attention_dropout: Dropout of the attention weights.
+        qkv_bias: Whether the projections to queries, keys and values have biases [R]; public code has none.
+        attention_dropout: Dropout of the attention weights [R].
+        output_dropout: Dropout of the attention's output, where public code has those 0.2.
         ffn_dropout: Dropout inside the FFN.
         zero_init: Whether the outputs of attention and FFN start at zero [R].
         compat_first_frame_text: Take the first frame for the text part, as the public code does, which has cut the
@@ -37,7 +39,9 @@ class MultimodalFusionEncoder(BaseModule):
         *,
         num_heads: int = 8,
         ffn_channels: int = 2048,
+        qkv_bias: bool = True,
         attention_dropout: float = 0.2,
+        output_dropout: float = 0.0,
         ffn_dropout: float = 0.05,
         zero_init: bool = True,
         compat_first_frame_text: bool = False,
@@ -49,7 +53,9 @@ class MultimodalFusionEncoder(BaseModule):
             channels,
             num_heads=num_heads,
             ffn_channels=ffn_channels,
+            qkv_bias=qkv_bias,
             attention_dropout=attention_dropout,
+            output_dropout=output_dropout,
             ffn_dropout=ffn_dropout,
             zero_init=zero_init,
         )

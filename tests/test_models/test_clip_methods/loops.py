@@ -25,7 +25,7 @@ def array(tensor: torch.Tensor) -> np.ndarray:
 
 
 def linear(layer: nn.Linear, x: np.ndarray) -> np.ndarray:
-    return array(layer.weight) @ x + array(layer.bias)
+    return array(layer.weight) @ x + (0 if layer.bias is None else array(layer.bias))
 
 
 def layer_norm(layer: nn.Module, x: np.ndarray) -> np.ndarray:

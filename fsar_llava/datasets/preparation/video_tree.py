@@ -51,7 +51,8 @@ class VideoTree:
     def class_of(self, path: str) -> str | None:
         """The class of the innermost folder that is named after one, or of the top one, in the split's spelling."""
         if self.by_top_folder:
-            return self.split.find(path.partition('/')[0])
+            top, slash, _ = path.partition('/')
+            return self.split.find(top) if slash else None  # what lies beside the folders of the classes is in none
         folder = path.rpartition('/')[0]
         if folder not in self._class_of_folder:
             found = self.split.find(folder.rpartition('/')[2]) if folder else None

@@ -179,6 +179,21 @@ def test_the_top_folder_of_own_videos_is_their_class(make_tree, tmp_path):
     assert found == {name: name.partition('/')[0] for name in names}
 
 
+@pytest.mark.parametrize(
+    ('names', 'beside', 'frames'),
+    [
+        (['jump/1.mp4', 'run/1.mp4', 'sit/1.mp4', 'wave mp4/1.mp4', 'wave.mp4'], 'wave.mp4', False),
+        ([*(f'{name}/1/img_1.jpg' for name in ('jump', 'run', 'sit', 'wave')), 'wave/img_1.jpg'], 'wave', True),
+    ],
+    ids=['file', 'images'],
+)
+def test_what_lies_beside_own_videos_is_none(make_tree, tmp_path, names, beside, frames):
+    videos = make_tree(dict.fromkeys(names, b''))
+    audit = prepare_dataset('custom', videos, tmp_path / 'out', frames=frames, open_videos=False)
+    assert len(audit.selection.entries) == 4
+    assert [out.video for out in audit.selection.left_out] == [beside]
+
+
 def test_a_class_folder_in_another_encoding_is_named(make_tree, tmp_path):
     videos = make_tree({**CUSTOM, os.fsdecode(b'caf\xe9/0.mp4'): b''})
     with pytest.raises(ValueError, match=r"class folder 'caf\\udce9' is not valid UTF-8.*Rename it"):

@@ -76,7 +76,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         )
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, (list, tuple)) else [cfg.test_evaluator]
     for evaluator in evaluators:
-        if evaluator['type'] == 'FewShotMetric':
+        if getattr(evaluator['type'], '__name__', evaluator['type']) == 'FewShotMetric':  # a class in pure Python
             evaluator.setdefault('out_file', os.path.join(cfg.work_dir, 'few_shot_result.json'))
     if args.dump is not None:
         if not args.dump.endswith(('.pkl', '.pickle')):

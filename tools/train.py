@@ -59,6 +59,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        wrapper = getattr(wrapper, '__name__', wrapper)  # in configs of pure Python, types are classes
         if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise ValueError(f'--amp works with OptimWrapper and AmpOptimWrapper, but the config has {wrapper!r}.')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'

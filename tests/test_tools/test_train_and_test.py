@@ -17,7 +17,9 @@ from mmaction.registry import HOOKS
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 
+from fsar_llava.evaluation import FewShotMetric
 from tests.conftest import REPOSITORY, load_tool
 
 CONFIG = str(REPOSITORY / 'configs/fsar_llava/fsar-llava_tiny_unknown_5way-1shot_toy-motion.py')
@@ -239,6 +241,16 @@ def test_options_of_the_evaluator(tmp_path):
     out_file = str(tmp_path / 'elsewhere.json')
     args = tool.parse_args([CONFIG, 'none', '--cfg-options', f'test_evaluator.out_file={out_file}'])
     assert [metric.out_file for metric in tool.merge_args(Config.fromfile(CONFIG), args).test_evaluator] == [out_file]
+
+
+def test_classes_in_a_config_mean_their_names(tmp_path):
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict({'test_evaluator.type': FewShotMetric, 'optim_wrapper.type': OptimWrapper})
+    test, train = (load_tool(f'tools/{name}.py') for name in ('test', 'train'))
+    args = test.parse_args([CONFIG, 'none', '--work-dir', str(tmp_path)])
+    [metric] = test.merge_args(cfg, args).test_evaluator
+    assert metric.out_file == str(tmp_path / 'few_shot_result.json')
+    assert train.merge_args(cfg, train.parse_args([CONFIG, '--amp'])).optim_wrapper.type == 'AmpOptimWrapper'
 
 
 def test_bad_dump_name_is_refused(tmp_path):

@@ -57,7 +57,7 @@ class EvaluationSetting:
         parts = ['{}way-{}shot'.format(*shape)]
         parts += [f'{name}{episodes[name]}' for name in ('num_queries', 'seed') if name in episodes]
         parts += [f'{len(episodes["groups"])}groups'] if episodes.get('groups') else []
-        parts += [str(part['type'] if isinstance(part, Mapping) else part) for part in head.values()]
+        parts += [_short_name(part) for part in head.values()]
         name = config.get('name', '_'.join(parts))
         if '/' in name:  # it becomes part of the names of metrics and files
             raise ValueError(f'The name of a setting must not contain a slash, but is {name!r}.')
@@ -116,6 +116,11 @@ def _check_values(config: Mapping) -> None:
     for key, (usable, expected) in rules.items():
         if key in config and not usable(config[key]):
             raise ValueError(f'The {key} of a setting must be {expected}, but is {config[key]!r}.')
+
+
+def _short_name(value: object) -> str:
+    kind = value['type'] if isinstance(value, Mapping) else value
+    return getattr(kind, '__name__', str(kind))  # in configs of pure Python, types are classes
 
 
 def _is_part(value: object) -> bool:

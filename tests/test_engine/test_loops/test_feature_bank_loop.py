@@ -24,6 +24,7 @@ from fsar_llava import VideoFeatures
 from fsar_llava.engine.loops import feature_bank_loop
 from fsar_llava.engine.loops.feature_bank_loop import FeatureBankLoop, _at
 from fsar_llava.engine.loops.settings_table import settings_table
+from fsar_llava.models.matching import BiMHM
 from tests.conftest import REPOSITORY, load_tool
 from tests.feature_bank import assert_equal_results
 from tests.test_configs import LEAVES, shrink
@@ -77,7 +78,7 @@ def test_each_video_is_encoded_once(run_test: Callable[..., dict], monkeypatch: 
 
 
 def test_settings_equal_runs_of_their_own(run_test: Callable[..., dict]) -> None:
-    matching = dict(type='BiMHM', reduction='sum')
+    matching = dict(type=BiMHM, reduction='sum')  # a class, as in configs of pure Python, or its name
     groups = [['moving down', 'shrinking'], ['moving down then right', 'shrinking', 'moving left and back']]
     settings = [
         dict(),

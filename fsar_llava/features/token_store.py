@@ -150,7 +150,8 @@ class TokenStore:
             if prompt not in entry.textual:
                 raise KeyError(
                     f'The token store {self.folder} has no tokens of {entry.video!r} for the prompt {prompt!r}, only '
-                    f'for {names}. Extract the tokens with this prompt into another folder.'
+                    f'for {names}. Run the extraction again with the config that asks for it; if only its classes '
+                    'differ, their prompts join this store, otherwise the tokens need another folder.'
                 )
             textual[prompt] = self._tensor(entry, textual_name(entry.row, names.index(prompt)), entry.textual[prompt])
         return StoredVideo(self._tensor(entry, visual_name(entry.row), entry.visual) if visual else None, textual)

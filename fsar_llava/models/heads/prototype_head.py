@@ -147,7 +147,7 @@ class PrototypeHead(BaseHead):
             raise ValueError(
                 f'PrototypeHead: {type(self.modulation).__name__} conditions the supports on the query, '
                 f'[B, Q, N, K, T, D] = {list(support.visual.shape)}, but {type(self.prototype).__name__} takes '
-                '[B, N, K, T, D]. Leave prototype out: the matching then averages the distances to the shots.'
+                '[B, N, K, T, D]. Leave prototype out: the matching takes supports as each query sees them.'
             )
         if self.prototype is None:
             distances = self._distances(query, support)

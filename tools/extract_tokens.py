@@ -32,6 +32,7 @@ from fsar_llava.features import TokenManifest, TokenStore, TokenWriter
 from fsar_llava.features.deterministic_pipeline import check_deterministic
 from fsar_llava.features.extraction_job import ExtractionJob, JobVideos, make_jobs
 from fsar_llava.features.extraction_progress import ExtractionProgress
+from fsar_llava.features.identity import plain
 from fsar_llava.features.token_extractor import TokenExtractor
 from fsar_llava.features.token_shard import ForeignShardError
 from fsar_llava.models.prompts import PROMPT_SETS, PromptSet, build_prompts
@@ -88,7 +89,8 @@ def fixed_templates(prompt_sets: Sequence[PromptSet]) -> list[str]:
 
 def check_backbone(config: dict) -> None:
     """Refuse a backbone whose tokens cannot be extracted, such as StoredTokens, before anything is built or read."""
-    kind = MODELS.get(config['type']) if isinstance(config['type'], str) else config['type']
+    kind = config.get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
     if kind is not None and not hasattr(kind, 'encode'):  # building it says that there is no such type
         raise TypeError(
             f'{kind.__name__} cannot be extracted: it has no encode(inputs, prompts). Use a config with '
@@ -214,13 +216,15 @@ def run(args: argparse.Namespace, cfg: Config) -> int:
     jobs = make_jobs(datasets, lambda name: (template.format(class_name=name) for template in templates))
     backbone = MODELS.build(cfg.model.backbone)
     dtype = args.dtype or cfg.get('token_dtype') or backbone.identity()['dtype']
-    identity = dict(
-        backbone=backbone.identity(),
-        prompts=templates,
-        dataset=frame_settings(datasets, args.split),
-        pipeline=pipeline,
-        data_preprocessor=cfg.model.get('data_preprocessor') or {},
-        dtype=dtype,
+    identity = plain(
+        dict(
+            backbone=backbone.identity(),
+            prompts=templates,
+            dataset=frame_settings(datasets, args.split),
+            pipeline=pipeline,
+            data_preprocessor=cfg.model.get('data_preprocessor') or {},
+            dtype=dtype,
+        )
     )
     # All processes share out what one of them sees: another extraction may be adding to the store at this moment.
     missing = [find_missing(out, identity, jobs, dry_run=args.dry_run) if dist.is_main_process() else None]

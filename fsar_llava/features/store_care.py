@@ -71,15 +71,16 @@ def merge(target: str | Path, sources: Sequence[str | Path]) -> int:
     present = [TokenManifest.read(target)] if (target / MANIFEST).exists() else []
     for other in [*present, *stores[1:]]:
         _check_alike(stores[0], other)
-    shards = {shard.name: shard for store in stores for shard in sorted(store.folder.glob(PATTERN))}
-    shards = [shard for name, shard in shards.items() if not (target / name).exists()]
+    shards = [shard for store in stores for shard in sorted(store.folder.glob(PATTERN))]
+    shards = [shard for shard in shards if not (target / shard.name).exists()]
     for shard in shards:
         _check_shard(shard, stores[0].store_id)
     TokenManifest.create(target, stores[0].identity)
-    for shard in shards:
-        with shard.open('rb') as original, open_atomically(target / shard.name) as copy:
+    once = {shard.name: shard for shard in shards}
+    for name, shard in once.items():
+        with shard.open('rb') as original, open_atomically(target / name) as copy:
             shutil.copyfileobj(original, copy)
-    return len(shards)
+    return len(once)
 
 
 def _check_shard(shard: Path, store_id: str) -> None:
@@ -123,8 +124,8 @@ def prune(
 
     Raises:
         ValueError: If ``keep`` names no video of the store.
-        OSError: If the machine cannot read a file now: nothing is removed. Or if the disk is full: what needs no room
-            to be removed is gone, and every video to keep is still there.
+        TokenShardError: If tokens to keep were altered. As behind an OSError, every video to keep is still there.
+        OSError: If the machine cannot read a file now, or the disk is full; what needs no room may be gone by then.
     """
     bad = verify(folder) if broken else {}
     store = TokenStore(folder, skip_damaged=True, skip=bad)

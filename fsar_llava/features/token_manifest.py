@@ -79,23 +79,15 @@ class TokenManifest:
 
         Raises:
             TokenStoreMismatchError: If the store in the folder has another identity.
-            OSError: If it cannot be written; no empty folder is left behind.
+            OSError: If it cannot be written.
         """
         folder, identity = Path(folder), plain(identity)
-        made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         content = dict(format=FORMAT, store_id=digest(identity), fsar_llava=__version__, identity=identity)
         if not (folder / FILE).exists():
             text = json.dumps(content, indent=2) + '\n'
-            try:
+            with contextlib.suppress(FileExistsError):  # another writer was quicker; it may mean the same
                 write_atomically(folder / FILE, text.encode(), exclusive=True)
-            except FileExistsError:  # another writer was quicker; it may mean the same
-                pass
-            except OSError:
-                if made:
-                    with contextlib.suppress(OSError):  # another writer's file may lie there
-                        folder.rmdir()
-                raise
         manifest = cls.read(folder)
         manifest.check(identity)
         return manifest

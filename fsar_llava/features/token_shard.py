@@ -105,12 +105,22 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
 
     Raises:
         TokenShardError: If the file is truncated or damaged.
-        ForeignShardError: If it is intact, but of another store.
+        ForeignShardError: If it is intact, but of another store or no shard.
         OSError: If nothing is wrong with the file, but the machine cannot open or read it now.
     """
     try:
         with open_shard(path) as file:
             metadata = file.metadata()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # safetensors has no common base of what it raises
+        if is_intact(path):
+            raise OSError(
+                f'The token shard {path} is whole, but cannot be opened now: {error!r}. Give the process more memory '
+                'or open files (ulimit -v, ulimit -n) and run the same command again.'
+            ) from error
+        raise _damaged(path, error) from error
+    try:
         if metadata.get('checksum') not in (None, _index_checksum(metadata)):  # older shards have none
             raise ValueError('its header does not have its checksum')
         written, owner = int(metadata['written']), metadata['store_id']
@@ -122,24 +132,25 @@ def read_index(path: Path, store_id: str) -> tuple[int, list[VideoTokensOnDisk]]
         ]
         if owner != store_id and not is_intact(path):
             raise ValueError(f'its store id is {owner!r}')
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # safetensors has no common base of what it raises
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         if is_intact(path):
-            raise OSError(
-                f'The token shard {path} is whole, but cannot be opened now: {error!r}. Give the process more memory '
-                'or open files (ulimit -v, ulimit -n) and run the same command again.'
+            raise ForeignShardError(
+                f'{path} is no token shard as this version writes them ({error!r}). Move it out of the folder.'
             ) from error
-        raise TokenShardError(
-            f'The token shard {path} is damaged ({error}). Remove it with: python tools/tokens.py prune {path.parent} '
-            '--broken, and run the extraction again; it makes up for what is missing.'
-        ) from error
+        raise _damaged(path, error) from error
     if owner != store_id:
         raise ForeignShardError(
             f'The token shard {path} was made for another store (id {owner[:12]}) than that of its folder (id '
             f'{store_id[:12]}). Move it out of the folder.'
         )
     return written, entries
+
+
+def _damaged(path: Path, error: Exception) -> TokenShardError:
+    return TokenShardError(
+        f'The token shard {path} is damaged ({error}). Remove it with: python tools/tokens.py prune {path.parent} '
+        '--broken, and run the extraction again; it makes up for what is missing.'
+    )
 
 
 def open_shard(path: Path) -> safe_open:

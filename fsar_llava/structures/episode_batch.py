@@ -25,7 +25,7 @@ class EpisodeBatch:
         class_names: B tuples of N class names, by way.
         class_ids: B tuples of N class labels of the wrapped dataset, by way.
         digests: B fingerprints of the episodes' content (see :class:`EpisodicDataset`).
-        query_names: B tuples of Q video names, as :class:`EpisodicDataset` stamps them. For results only.
+        query_names: B tuples of Q video names, as :class:`EpisodicDataset` stamps them, or None. For results only.
         unreadable: B tuples of names of videos that could not be loaded, and in whose place others are.
     """
 
@@ -73,7 +73,7 @@ class EpisodeBatch:
             class_ids=tuple(tuple(meta['class_ids']) for meta in heads),
             digests=tuple(meta['episode_digest'] for meta in heads),
             query_names=tuple(
-                tuple(data_samples[k].metainfo['video_name'] for k in positions) for positions in queries
+                tuple(data_samples[k].metainfo.get('video_name') for k in positions) for positions in queries
             ),
             unreadable=tuple(tuple(meta.get('unreadable', ())) for meta in heads),
         )

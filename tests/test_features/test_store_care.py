@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -166,14 +167,15 @@ def truncate(shard: Path) -> None:
 def test_merge_copies_no_damaged_and_no_foreign_file(tmp_path: Path, damage: Callable[[Path], None] | None) -> None:
     fill(tmp_path / 'a', range(2))
     fill(tmp_path / 'b', range(2, 6), shard_videos=1)
+    shutil.copytree(tmp_path / 'b', tmp_path / 'intact')
     bad = TokenStore(tmp_path / 'b').shards()[2]
     if damage:
         damage(bad)
     else:
         bad = put_a_foreign_shard(tmp_path / 'b')
-    for target in ('a', 'c'):
+    for target, *sources in (('a', 'b'), ('c', 'b'), ('c', 'b', 'intact'), ('c', 'intact', 'b')):
         with pytest.raises(TokenShardError, match=str(bad)):
-            main(['merge', str(tmp_path / target), str(tmp_path / 'b')])
+            main(['merge', str(tmp_path / target), *(str(tmp_path / source) for source in sources)])
     assert not (tmp_path / 'c').exists()
     assert len(TokenStore(tmp_path / 'a').shards()) == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import hashlib
 import multiprocessing
 import os
 import pickle
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from fsar_llava.features import (
     Fingerprint,
@@ -246,6 +248,17 @@ def test_a_shard_of_another_store_is_refused(tmp_path: Path) -> None:
         TokenStore(tmp_path / 'one')
 
 
+@pytest.mark.parametrize('metadata', [None, dict(format='pt')])
+def test_a_file_that_only_has_the_name_of_a_shard_is_refused(tmp_path: Path, metadata: dict | None) -> None:
+    fill(tmp_path, range(1))
+    content = save(dict(x=torch.zeros(1)), metadata)
+    name = f'tokens-{hashlib.sha256(content).hexdigest()[:32]}.safetensors'
+    (tmp_path / name).write_bytes(content)
+    assert is_intact(tmp_path / name)
+    with pytest.raises(ForeignShardError, match=f'{name} is no token shard as this version .*Move it out'):
+        TokenStore(tmp_path)
+
+
 def changed(path: tuple, value: object) -> dict:
     identity = copy.deepcopy(IDENTITY)
     target = identity
@@ -385,12 +398,10 @@ def test_a_full_disk_begins_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, 'No space left on device')
 
-    (tmp_path / 'old').mkdir()
     monkeypatch.setattr(atomic_file.os, 'fsync', full)
-    for folder in ('new', 'old'):
-        with pytest.raises(OSError, match=r'No space left .*Free some space.*same command again: .*manifest\.json'):
-            TokenWriter(tmp_path / folder, IDENTITY)
-    assert [(path.name, list(path.iterdir())) for path in tmp_path.iterdir()] == [('old', [])]
+    with pytest.raises(OSError, match=r'No space left .*Free some space.*same command again: .*manifest\.json'):
+        TokenWriter(tmp_path, IDENTITY)
+    assert not list(tmp_path.iterdir())
 
 
 def _write_beyond_the_limit(folder: Path, answer: multiprocessing.Queue) -> None:

@@ -167,6 +167,21 @@ def test_settings_are_methods(save, capsys):
         assert 'trx - free OTAM = -20.00' in text
 
 
+def test_settings_without_names_share_the_row_of_their_run(save):
+    files = [
+        save(
+            'free_5way-1shot_x',
+            [60.0],
+            file=f'few_shot_result_5way-{shots}shot{rest}.json',
+            num_ways=5,
+            num_shots=shots,
+        )
+        for shots, rest in ((1, ''), (5, ''), (5, '_OTAM'))
+    ]
+    expected = [('free', 'x 5way-1shot'), ('free', 'x 5way-5shot'), ('free OTAM', 'x 5way-5shot')]
+    assert [read(file)[:2] for file in files] == expected
+
+
 def test_terminal_and_file(save, tmp_path, capsys):
     files = [save('a|[b]_5way-1shot_x', [20.0, 40.0]), save('c_5way-1shot_x', [20.0, 60.0])]
     assert tool.main([*files, '--markdown', str(tmp_path / 'table.md')]) == 0
@@ -179,6 +194,7 @@ def test_terminal_and_file(save, tmp_path, capsys):
 
 def test_errors(save, tmp_path, capsys):
     file, other = (save(f'{name}_5way-1shot_x', [acc]) for name, acc in [('a', 20.0), ('b', 40.0)])
+    empty = save_overview(Path(file).parent.parent / 'e_5way-1shot_x')
     stale = save_overview(Path(file).parent.parent / 's_5way-1shot_x', gone={})
     (tmp_path / 'other.json').write_text('{"acc": 1}')
     (tmp_path / 'list.json').write_text('[]')
@@ -186,6 +202,7 @@ def test_errors(save, tmp_path, capsys):
     wrong = save('w_5way-1shot_x', [20.0], episode_acc=[20.0, 40.0])
     for arguments, message in {
         (file, f'A={file}', f'A={other}'): "Several results are for 'A' on 'x 5way-1shot'",
+        (file, empty): 'has no settings. Run the test again',
         (file, stale): 'few_shot_result_gone.json cannot be read',
         (str(tmp_path / 'gone.json'),): 'gone.json cannot be read',
         (str(tmp_path / 'broken.json'),): 'broken.json cannot be read',

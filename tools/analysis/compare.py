@@ -87,6 +87,8 @@ def read_results(argument: str) -> list[Result]:
     path = Path(file)
     content = _load(path)
     if isinstance(content, dict) and isinstance(content.get('settings'), dict):
+        if not content['settings']:
+            raise ValueError(f'{path} has no settings. Run the test again.')
         files = {setting: path.with_name(f'{path.stem}_{setting}{path.suffix}') for setting in content['settings']}
         return [_result(_load(file), file, name, setting) for setting, file in files.items()]
     setting = None if name else SETTING_NAME.fullmatch(path.stem)
@@ -113,6 +115,7 @@ def _result(content: object, path: Path, name: str, setting: str) -> Result:
         parts = parts or RUN_NAME.fullmatch(config)
         numbers = (content['num_ways'], content.get('num_shots'))
         task = '{}way-{}shot'.format(*('?' if number is None else number for number in numbers))
+        setting = re.sub(rf'^{re.escape(task)}_?', '', setting)  # a setting without a name begins with its task
     episode_acc = content.get('episode_acc')
     if episode_acc is not None and len(episode_acc) != content['episodes']:
         raise ValueError(f'{path} has {content["episodes"]} episodes, but {len(episode_acc)} values in episode_acc.')

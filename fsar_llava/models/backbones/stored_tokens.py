@@ -95,10 +95,11 @@ class StoredTokens(BaseModule):
                 return begin, end
         raise KeyError(
             f'The token store {self.store} was not extracted with the prompt {prompt!r}. It has the prompts '
-            f'{self._identity["prompts"]}. Either set the prompts of the recognizer to these, or extract tokens with '
-            'the prompts of this config. Query prompts that list the classes of an episode cannot be stored: test them '
-            'from videos, with FeatureBankTestLoop, or use prompts=dict(support=..., query=...) with a query prompt '
-            'that is always the same.'
+            f'{self._identity["prompts"]}. Where this is one of them for another class, run the extraction again with '
+            'this config; else set the prompts of the recognizer to these, or extract into another folder. Query '
+            'prompts that list the classes of an episode cannot be stored: test them from videos, with '
+            'FeatureBankTestLoop, or use prompts=dict(support=..., query=...) with a query prompt that is always the '
+            'same.'
         )
 
 

@@ -45,6 +45,12 @@ def test_own_templates():
     assert build_prompts(prompts) is prompts
 
 
+def test_options_are_in_the_order_of_the_ways():
+    query = sample('query', class_names=('tai chi', 'archery', 'brush hair'))
+    prompts = build_prompts(dict(support=None, query='{options}'))
+    assert prompts([query]) == ["'tai chi'; 'archery'; 'brush hair'"]
+
+
 def test_class_names_are_no_templates():
     assert "'a {b}'" in build_prompts('known')([sample('support', 'a {b}')])[0]
 

@@ -55,6 +55,8 @@ def test_class_text_supervision_is_for_training_only(tmp_path):
     labels = torch.tensor([0, 1, 0, 1])
     expected = F.cross_entropy(neck.logits(features.visual), labels)
     torch.testing.assert_close(losses['loss_class_text'], expected)
+    _, weighted = MODELS.build(dict(build, loss_weight=0.25)).train()(features, samples)
+    torch.testing.assert_close(weighted['loss_class_text'], 0.25 * expected)
     assert neck.eval()(features, samples) == (features, {})
     assert MODELS.build(dict(build, loss_weight=0)).train()(features, samples) == (features, {})
     with pytest.raises(ValueError, match="'class 1', which is not among the 1 classes"):

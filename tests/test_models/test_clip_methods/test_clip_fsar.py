@@ -45,6 +45,21 @@ def test_text_of_queries_is_read_on_request_only():
     )
 
 
+def test_padding_of_texts_changes_nothing():
+    module, (support, query) = modulation(query_text=True), episode_features()
+    query = query.replace(textual=torch.randn(B, Q, 1, D).double(), textual_mask=torch.ones(B, Q, 1).bool())
+    padded = [
+        VideoFeatures(
+            features.visual,
+            torch.cat([features.textual, torch.full_like(features.textual, 5)], dim=-2),
+            torch.cat([features.textual_mask, torch.zeros_like(features.textual_mask)], dim=-1),
+        )
+        for features in (support, query)
+    ]
+    for found, expected in zip(module(*padded), module(support, query)):
+        torch.testing.assert_close(found.visual, expected.visual)
+
+
 def test_starts_as_the_identity():
     support, query = episode_features()
     new_support, new_query = TextModulation(D, num_heads=2).double()(support, query)

@@ -139,6 +139,16 @@ def test_works_with_other_metrics_ways_and_frames(matching):
     assert torch.isfinite(model.score(support, VideoFeatures(torch.randn(1, 7, 5, D)))).all()
 
 
+def test_padding_of_class_texts_changes_nothing():
+    model, (support, query) = head(), episode_features()
+    padded = support.replace(
+        textual=torch.cat([support.textual, torch.full_like(support.textual, 5)], dim=-2),
+        textual_mask=torch.cat([support.textual_mask, torch.zeros_like(support.textual_mask)], dim=-1),
+    )
+    torch.testing.assert_close(model.modulation(padded, query)[0].visual, model.modulation(support, query)[0].visual)
+    torch.testing.assert_close(model.score(padded, query), model.score(support, query))
+
+
 @pytest.mark.parametrize('fault', ['absent', 'masked', 'equal'])
 def test_missing_text_is_named(fault):
     """A backbone without prompts leaves text out or masks it; a prompt without the class says the same of all."""

@@ -92,6 +92,25 @@ def test_starts_as_the_class_mean(options, init_weights):
     assert torch.equal(result.textual, expected.textual[:, None].expand_as(result.textual))
 
 
+@pytest.mark.parametrize('side', ['support', 'query'])
+def test_padding_of_one_side_alone_changes_nothing(side):
+    prototype = perturb(make())
+    short = {'support': features((1, 2, 1), (3,), [3] * 2), 'query': features((1, 2), (3,), [3] * 2, seed=10)}
+    short = {
+        name: part.replace(textual=part.textual[..., :3, :], textual_mask=part.textual_mask[..., :3])
+        for name, part in short.items()
+    }
+    part = short[side]
+    junk = torch.full_like(part.textual[..., :1, :], 5)
+    padded = part.replace(
+        textual=torch.cat([part.textual, junk], dim=-2),
+        textual_mask=torch.cat([part.textual_mask, torch.zeros_like(part.textual_mask[..., :1])], dim=-1),
+    )
+    found, expected = prototype(**{**short, side: padded}), prototype(**short)
+    torch.testing.assert_close(found.textual[..., :3, :], expected.textual)
+    assert not found.textual[..., 3:, :].any()
+
+
 def test_a_modality_that_is_left_out_keeps_its_class_means():
     prototype = perturb(make(modalities=['visual']))
     result, both = prototype(SUPPORT, QUERY), MeanPrototype()(SUPPORT)

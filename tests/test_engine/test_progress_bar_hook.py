@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from fsar_llava.engine.hooks import ProgressBarHook
 
 FAILING_RUN = """
 from types import SimpleNamespace
@@ -35,3 +38,16 @@ def test_the_cursor_comes_back_when_a_run_fails() -> None:
     assert done.returncode == 1
     assert b'training failed' in printed + done.stderr
     assert printed.count(HIDE) == printed.count(SHOW) == 1
+
+
+def test_a_resumed_training_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(sys.stdout, 'isatty', lambda: True, raising=False)
+    monkeypatch.setenv('TERM', 'xterm')
+    monkeypatch.setenv('FORCE_COLOR', '1')
+    hook, runner = ProgressBarHook(), SimpleNamespace(max_iters=5, iter=3, logger=SimpleNamespace(handlers=[]))
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 3)
+    hook.after_train(runner)
+    assert '4/5' in capsys.readouterr().out

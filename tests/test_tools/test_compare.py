@@ -214,6 +214,11 @@ def test_errors(save, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+def test_a_list_that_is_not_known_is_no_other_list(save):
+    files = [save('a_5way-1shot_x', [20.0, 40.0]), save('b_5way-1shot_x', [20.0, 60.0], list_hash=None)]
+    assert tool.remarks([read(file) for file in files]) == []
+
+
 def test_results_of_the_metric_are_understood(tmp_path):
     for name, hits in dict(one=[1, 1, 0], other=[1, 0, 0]).items():
         metric = FewShotMetric(out_file=tmp_path / f'{name}_5way-1shot_x' / 'few_shot_result.json')

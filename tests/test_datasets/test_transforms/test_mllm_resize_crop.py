@@ -106,6 +106,8 @@ def test_registered_and_reports_the_geometry():
     assert results['img_shape'] == (32, 32)
     assert results['scale_factor'].tolist() == [0.5, 0.5]
     assert results['crop_bbox'].tolist() == [16, 0, 48, 32]
+    results = transform(dict(imgs=frames(50, 77), scale_factor=np.array([0.5, 0.25])))  # resized before
+    np.testing.assert_allclose(results['scale_factor'], [0.5 * 49 / 77, 0.25 * 32 / 50], rtol=1e-6)
     assert repr(transform) == 'MLLMResizeCrop(size=32)'
 
 

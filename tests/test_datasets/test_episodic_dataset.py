@@ -337,6 +337,12 @@ class TestBadInput:
         with pytest.raises(ValueError, match=rf'classes\.txt has an empty name for label {label}'):
             EpisodicDataset(videos(toy_videos), 1, classes=str(tmp_path / 'classes.txt'))
 
+    def test_class_names_of_an_editor_that_marks_utf8(self, toy_videos, tmp_path):
+        names = (toy_videos / 'classes.txt').read_text()
+        (tmp_path / 'classes.txt').write_text(names, encoding='utf-8-sig')
+        dataset = EpisodicDataset(videos(toy_videos), 1, classes=str(tmp_path / 'classes.txt'))
+        assert dataset.class_names == tuple(names.splitlines())
+
     def test_missing_class_names(self, toy_videos):
         with pytest.raises(ValueError, match=r'nowhere\.txt does not exist'):
             EpisodicDataset(videos(toy_videos), 1, classes='nowhere.txt')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,14 @@ import pytest
 import torch
 from mmaction.registry import HOOKS, METRICS, MODELS
 from mmengine.config import Config
-from mmengine.evaluator import BaseMetric
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 
 from fsar_llava import VideoFeatures
 from fsar_llava.engine.loops import feature_bank_loop
 from fsar_llava.engine.loops.feature_bank_loop import FeatureBankLoop, _at
+from fsar_llava.engine.loops.result_files import copy_for
 from fsar_llava.engine.loops.settings_table import settings_table
 from fsar_llava.models.matching import BiMHM
 from tests.conftest import REPOSITORY, load_tool
@@ -175,6 +177,29 @@ def test_where_the_features_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_stand_in_the_table_as_they_are() -> None:
     table = settings_table({'otam [a]': {'few_shot/acc': 61.5, 'few_shot/ci95': 0.25}, '[/a]': {'top1': 3}})
     assert all(part in table for part in ('otam [a]', '61.50 ± 0.25', '[/a]', 'top1 3'))
+
+
+def test_the_table_says_how_many_episodes_were_tested() -> None:
+    table = settings_table({'a': {'x/acc': 61.5, 'x/ci95': 0.25, 'x/episodes': 70}, 'b': {'acc': 50, 'episodes': 8.0}})
+    *_, first, second, _ = table.splitlines()
+    assert re.findall(r'[\w.]+', first) == ['a', '70', '61.50', '0.25']
+    assert re.findall(r'[\w.]+', second) == ['b', '8', '50.00']
+
+
+def test_each_setting_has_files_of_its_own(tmp_path: Path) -> None:
+    evaluator = Evaluator(
+        [
+            dict(type='FewShotMetric', out_file=str(tmp_path / 'result.json')),
+            dict(type='DumpResults', out_file_path=str(tmp_path / 'dump.pkl')),
+        ]
+    )
+    metric, dump = copy_for(evaluator, 'a').metrics
+    assert Path(metric.out_file) == tmp_path / 'result_a.json'
+    assert Path(dump.out_file_path) == tmp_path / 'dump_a.pkl'
+    assert [Path(evaluator.metrics[0].out_file).name, evaluator.metrics[1].out_file_path] == [
+        'result.json',
+        str(tmp_path / 'dump.pkl'),
+    ]
 
 
 def test_files_of_settings(run_test: Callable[..., dict], tmp_path: Path) -> None:

@@ -100,6 +100,14 @@ def test_tokens_of_another_store_are_refused(
         backbone(batch, [prompt])
 
 
+def test_one_video_of_another_store_is_refused(preprocessor: torch.nn.Module, backbone: torch.nn.Module) -> None:
+    own, foreign = collated(videos([(3, 1)])), collated(videos([(3, 1)]), store='another')
+    inputs = {name: own['inputs'][name] + foreign['inputs'][name] for name in own['inputs']}
+    batch = preprocessor(dict(inputs=inputs, data_samples=own['data_samples'] * 2))['inputs']
+    with pytest.raises(KeyError, match='LoadVideoTokens reads another store than the backbone'):
+        backbone(batch, [None, None])
+
+
 def test_frames_are_refused(preprocessor: torch.nn.Module, backbone: torch.nn.Module) -> None:
     with pytest.raises(TypeError, match=r'got a list.*ActionDataPreprocessor'):
         preprocessor(dict(inputs=[torch.zeros(8, 3, 4, 4)], data_samples=[ActionDataSample()]))

@@ -80,3 +80,20 @@ def test_a_backbone_needs_no_identity(batch):
     assert len(model(*batch, mode='predict')) == 2
     identity = dict(backbone=dict(type='FrameColours'), prompts=dict(support=None, query=None))
     assert model.identity() == identity
+
+
+class AuxiliaryLoss(torch.nn.Module):
+    """A neck with a loss of its own in training."""
+
+    def forward(self, features, data_samples):
+        return features, dict(loss_neck=features.visual.new_tensor(len(data_samples))) if self.training else {}
+
+
+def test_the_loss_of_the_neck_is_trained(batch):
+    head = dict(type='PrototypeHead', matching=dict(type='OTAM'))
+    parts = dict(backbone=dict(type=FrameColours), neck=dict(type=AuxiliaryLoss), cls_head=head, prompts=None)
+    model = MODELS.build(dict(type='FewShotRecognizer', **parts))
+    losses = model.train()(*batch, mode='loss')
+    assert losses['loss_neck'] == 8
+    assert 'loss_q2s' in losses
+    assert 'loss_neck' not in model.eval()(*batch, mode='loss')

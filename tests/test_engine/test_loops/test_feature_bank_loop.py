@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import HOOKS, METRICS, MODELS
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook, LoggerHook
@@ -30,6 +31,7 @@ from fsar_llava.models.matching import BiMHM
 from tests.conftest import REPOSITORY, load_tool
 from tests.feature_bank import assert_equal_results
 from tests.test_configs import LEAVES, shrink
+from tests.test_engine.test_loops.test_episode_scorer import random_plan
 
 OTAM = 'otam_resnet18_5way-1shot_toy-motion'
 TRX = 'trx_resnet18_5way-1shot_toy-motion'
@@ -313,6 +315,29 @@ def test_one_and_three_processes_write_the_same_result(leaf: str, data_root: Pat
         del result['wall_time'], result['date']
     assert one == three
     assert one['episodes'] == 20
+
+
+def test_results_are_dealt_out_as_samplers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joined in turns, the results of all processes are in the order of the episodes, the first ones twice."""
+    head = MODELS.build(dict(type='PrototypeHead', matching=dict(type='OTAM'))).eval()
+    bank = VideoFeatures(torch.randn(20, 5, 6, generator=torch.Generator().manual_seed(1)))
+    loop, plan = SimpleNamespace(fp16=False, episode_batch_size=None, _wall_time={}), random_plan()
+
+    def results(rank: int, world_size: int) -> list[ActionDataSample]:
+        found = []
+        evaluator = SimpleNamespace(
+            metrics=[], process=lambda data_samples: found.extend(data_samples), evaluate=lambda size: dict(size=size)
+        )
+        monkeypatch.setattr(feature_bank_loop, 'get_rank', lambda: rank)
+        monkeypatch.setattr(feature_bank_loop, 'get_world_size', lambda: world_size)
+        assert FeatureBankLoop._evaluate_plan(loop, evaluator, head, bank, plan) == dict(size=7)
+        return found
+
+    expected = results(0, 1)
+    joined = [result for step in zip(*(results(rank, 3) for rank in range(3))) for result in step]
+    assert [result.metainfo['episode_id'] for result in joined] == [*range(7), 0, 1]
+    for found, wanted in zip(joined, expected + expected[:2]):
+        assert torch.equal(found.pred_scores, wanted.pred_scores)
 
 
 class TestUnreadableVideos:

@@ -82,6 +82,14 @@ def test_a_backbone_needs_no_identity(batch):
     assert model.identity() == identity
 
 
+def test_features_in_half_precision_are_matched_in_float32(batch):
+    inputs, samples = batch
+    head = dict(type='PrototypeHead', matching=dict(type='OTAM'))
+    model = MODELS.build(dict(type='FewShotRecognizer', backbone=dict(type=FrameColours), cls_head=head, prompts=None))
+    assert model(inputs.bfloat16(), samples).visual.dtype is torch.float32
+    assert model(inputs.bfloat16(), samples, stage='backbone').visual.dtype is torch.float32
+
+
 class AuxiliaryLoss(torch.nn.Module):
     """A neck with a loss of its own in training."""
 

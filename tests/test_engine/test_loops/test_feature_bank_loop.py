@@ -317,6 +317,24 @@ def test_one_and_three_processes_write_the_same_result(leaf: str, data_root: Pat
     assert one['episodes'] == 20
 
 
+def test_each_batch_of_videos_has_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features of several processes are added up, so that a video that two of them encode would count twice."""
+
+    def batches(rank: int, world_size: int) -> list[list[int]]:
+        found = []
+        monkeypatch.setattr(feature_bank_loop, 'get_rank', lambda: rank)
+        monkeypatch.setattr(feature_bank_loop, 'get_world_size', lambda: world_size)
+        monkeypatch.setattr(feature_bank_loop, 'video_loader', lambda episodes, own: found.extend(own) or [])
+        variants = SimpleNamespace(take_new=lambda: {video: [video] for video in range(9)})
+        FeatureBankLoop._encode(loop, None, variants, None, lambda name: None)
+        return found
+
+    runner = SimpleNamespace(model=torch.nn.Identity())
+    loop = SimpleNamespace(episodes=None, video_batch_size=2, stage='test', runner=runner)
+    assert batches(0, 1) == [[0, 1], [2, 3], [4, 5], [6, 7], [8]]
+    assert sorted(batch for rank in range(3) for batch in batches(rank, 3)) == batches(0, 1)
+
+
 def test_results_are_dealt_out_as_samplers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Joined in turns, the results of all processes are in the order of the episodes, the first ones twice."""
     head = MODELS.build(dict(type='PrototypeHead', matching=dict(type='OTAM'))).eval()

@@ -87,7 +87,7 @@ def test_without_prompts_there_is_no_text(preprocessor: torch.nn.Module, backbon
 
 def test_a_prompt_that_the_store_lacks_is_named(preprocessor: torch.nn.Module, backbone: torch.nn.Module) -> None:
     batch = preprocessor(collated(videos([(3, 1)])))['inputs']
-    with pytest.raises(KeyError, match=r"'three'.*extract tokens"):
+    with pytest.raises(KeyError, match=r"'three'.*run the extraction again"):
         backbone(batch, ['three'])
 
 

@@ -45,7 +45,7 @@ class ExtractionJob:
     def lacking(self, store: TokenStore) -> tuple[str, ...]:
         """The prompts to run so that the store has all the video's tokens, of the content that it has now.
 
-        None where nothing is lacking. Prompts that the store has already are among them as long as the content is the
+        Empty where nothing is lacking. Prompts that the store has already are among them as long as the content is the
         same: the latest entry of a video replaces those before.
         """
         entry = store.videos.get(self.video)

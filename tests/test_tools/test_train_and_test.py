@@ -182,7 +182,7 @@ def test_seed_decides_the_training_episodes(trained, tmp_path):
 def test_seed_decides_the_training_episodes_of_ranks_with_seeds_of_their_own(trained, tmp_path):
     options = ('train_cfg.max_epochs=1', '--diff-rank-seed')
     same = train(tmp_path / '3', options[0], flags=options[1:])
-    assert same == trained[1][: len(same)]
+    assert same == trained[1][:4]  # one epoch of two
     assert not set(train(tmp_path / '4', options[0], 'randomness.seed=4', flags=options[1:])) & set(same)
 
 

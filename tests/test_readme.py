@@ -56,3 +56,12 @@ def test_results_are_those_of_the_published_table(page):
     numbers = [number for row in rows for number in re.findall(r'\d+\.\d\d \(?± \d+\.\d\d\)?', row)]
     assert len(numbers) == 23
     assert [number for number in numbers if number not in table] == []
+
+
+def test_how_far_the_seeds_of_ablations_differ():
+    table = json.loads((REPOSITORY / 'projects/mini_video_llava/results/table.json').read_text(encoding='utf-8'))
+    rows = [row['1shot']['per_seed'] for part in ('without', 'grid') for row in table[part].values()]
+    differences = [max(row) - min(row) for row in rows]
+    assert (round(min(differences), 1), round(max(differences), 1)) == (0.5, 4.9)
+    assert 'differ by up to five points' in README
+    assert 'differ by 0.5 to 4.9 points' in (REPOSITORY / 'projects/mini_video_llava/README.md').read_text('utf-8')

@@ -1,4 +1,4 @@
-"""Architecture and tokenizer of the miniature: the transformers Video-LLaVA classes at 2.7 million parameters."""
+"""Architecture and tokenizer of the miniature: the transformers Video-LLaVA classes at 2.6 million parameters."""
 
 from __future__ import annotations
 

@@ -232,6 +232,16 @@ def test_the_weights_are_those_of_the_record(miniature):
     assert miniature.model.config.vision_feature_layer == -1
 
 
+def test_its_size_is_the_one_that_is_told(miniature):
+    numbers = sum(weight.numel() for weight in miniature.model.parameters())
+    copied = sum(weight.numel() for weight in miniature.model.model.image_tower.parameters())
+    told = {number: f'{number / 1e6:.1f} million' for number in (numbers, numbers - copied)}
+    page, module = ((WEIGHTS.parent / name).read_text('utf-8') for name in ('README.md', 'model.py'))
+    assert told[numbers] in page
+    assert told[numbers - copied] in page.replace('\n', ' ')
+    assert told[numbers - copied] in module
+
+
 def test_the_miniature_knows_something(miniature):
     found = ask(miniature, PROGRAMS['train'], 100, seed=0)
     assert found['caption'] > 50  # of 38 sentences

@@ -33,6 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder for logs and results; default work_dirs/<config name>')
     parser.add_argument(
         '--dump',
+        metavar='RESULTS.pkl',
         help='write the predictions to this .pkl file: a list with a dict for each episode. Its query_names are the '
         'paths of the query videos and, in their order, pred_label and gt_label their ways (positions in class_names) '
         'and pred_scores their probabilities. With settings, a file for each, RESULTS_<name>.pkl',
@@ -42,7 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
-    parser.add_argument('--interval', type=int, default=1, help='show every n-th sample')
+    parser.add_argument('--interval', type=int, default=1, help='show every n-th episode')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that a window stays')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)

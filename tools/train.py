@@ -38,9 +38,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size, see auto_scale_lr'
     )
-    parser.add_argument('--seed', type=int, help='seed of initialisation and training episodes (before the config)')
-    parser.add_argument('--diff-rank-seed', action='store_true', help='a seed for each rank, but not for its episodes')
-    parser.add_argument('--deterministic', action='store_true', help='deterministic cuDNN')
+    parser.add_argument('--seed', type=int, help="seed of initialisation and training episodes; overrides the config's")
+    parser.add_argument(
+        '--diff-rank-seed',
+        action='store_true',
+        help='a seed of its own for each rank; the seed of the episodes is the same for all',
+    )
+    parser.add_argument(
+        '--deterministic', action='store_true', help='deterministic operations only; others raise an error'
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override settings of the config: key=value, key="[a,b]"'
     )

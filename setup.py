@@ -47,7 +47,7 @@ setup(
     cmdclass={'build_py': BuildWithConfigs},
     zip_safe=False,
     # mmcv or mmcv-lite is needed as well. It is no requirement here, because the two install into the same folder and
-    # whoever has the full mmcv must keep it: `pip install fsar-llava[lite]` brings mmcv-lite.
+    # whoever has the full mmcv must keep it: `pip install '.[lite]'` brings mmcv-lite.
     install_requires=[
         'decord>=0.6.0',
         'einops',

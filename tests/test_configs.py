@@ -78,7 +78,10 @@ def test_the_rate_is_that_of_the_batch_size(name):
 @pytest.mark.parametrize('name', LEAVES)
 def test_first_lines_say_how_to_run_it(name):
     head = LEAVES[name].read_text(encoding='utf-8').split('_base_')[0]
-    assert f'python tools/train.py {LEAVES[name].relative_to(REPOSITORY).as_posix()}' in head
+    path = LEAVES[name].relative_to(REPOSITORY).as_posix()
+    assert f'python tools/train.py {path}' in head
+    assert f'python tools/test.py {path} work_dirs/{name}/best_*.pth' in head
+    assert 'pip install fsar-llava' not in head  # the package is on no index
 
 
 @pytest.mark.parametrize(

@@ -297,7 +297,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--episodes', type=int, default=10000)
     parser.add_argument('--sample', type=int, default=200, help='episodes of what is too slow to be run in full')
     parser.add_argument('--known-episodes', type=int, default=1000, help='episodes with Known prompts')
-    parser.add_argument('--data', type=Path, default=Path('data/toy_motion'), help='from tools/data/make_toy_videos.py')
+    parser.add_argument(
+        '--data',
+        type=Path,
+        default=Path('data/toy_motion'),
+        help='folder made by tools/data/make_toy_videos.py, for test and train; known reads synthetic_motion beside '
+        'it, made by tools/data/make_synthetic_motion.py',
+    )
     parser.add_argument('--tiny', action='store_true', help='measure extraction of a miniature, on any device')
     parser.add_argument('--json', type=Path, help='write the numbers to this file')
     args = parser.parse_args(argv)

@@ -30,7 +30,7 @@ TALK_WEIGHTS = {'mean': 1.5, 'motion': 1.0, 'actor': 0.2, 'word': 1.0, 'name': 1
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line; the defaults are what made the weights in the repository."""
+    """Command line; with ``--threads 1`` the defaults are what made the weights in the repository."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--see-steps', type=int, default=1500, help='steps of the tower alone')
     parser.add_argument('--talk-steps', type=int, default=900, help='steps on questions')

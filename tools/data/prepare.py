@@ -98,7 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(audit.table())
     for finding in audit.findings():
         console.print(f'- {finding}', markup=False, highlight=False)
-    console.print(f'Hash of the list: {audit.hash("train", "val", "test")}', highlight=False, soft_wrap=True)
+    console.print(
+        f'Hash of the list, all splits together: {audit.hash("train", "val", "test")}', highlight=False, soft_wrap=True
+    )
     console.print(f'Written to {out}', highlight=False, markup=False, soft_wrap=True)
     return 0
 

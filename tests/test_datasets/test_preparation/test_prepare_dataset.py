@@ -275,7 +275,7 @@ def test_command_line(make_tree, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert 'HMDB51' in printed
     assert "1 unreadable, such as 'kick/c.avi'" in printed
-    assert report(tmp_path / 'out')['list_hash'] in printed
+    assert f'all splits together: {report(tmp_path / "out")["list_hash"]}' in printed
     assert tool.main(['hmdb51', '--videos', str(tmp_path / 'gone')]) == 1
     assert 'does not exist' in capsys.readouterr().err
 

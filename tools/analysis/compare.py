@@ -167,7 +167,7 @@ def remarks(results: Sequence[Result]) -> list[str]:
         if len({result.list_hash for result in group if result.list_hash}) > 1:
             lines.append(f'{column}: the results are about different lists of videos')
         elif len({result.episode_hash for result in group}) > 1:
-            lines.append(f'{column}: the results are about different episodes, so only their intervals compare')
+            lines.append(f'{column}: the results are about different episodes, so only their intervals can be compared')
         elif len(group) > 1 and any(result.episode_acc is None for result in group):
             lines.append(f'{column}: no paired test without episode_acc in all results')
     return lines

@@ -205,6 +205,8 @@ def cut(config: VideoLlavaConfig, layer: int) -> VideoLlavaConfig:
     wanted = config.vision_feature_layer
     if isinstance(wanted, int):
         depth = config.vision_config.num_hidden_layers
-        config.vision_config.num_hidden_layers = wanted if wanted >= 0 else depth + 1 + wanted
-        config.vision_feature_layer = -1
+        blocks = wanted if wanted >= 0 else depth + 1 + wanted
+        # What enters the first block is seen only where that runs.
+        config.vision_config.num_hidden_layers = max(1, blocks)
+        config.vision_feature_layer = -1 if blocks else -2
     return config

@@ -44,6 +44,17 @@ class TestNumbers:
         model = backbone._mllm.model(torch.device('cpu'))
         assert model.language_model.config._attn_implementation == attn_implementation
 
+    @pytest.mark.parametrize('vision_feature_layer', range(-3, 3))
+    def test_every_layer_of_the_vision_tower(self, pixels, vision_feature_layer):
+        architecture = {**ARCHITECTURE, 'vision_feature_layer': vision_feature_layer}
+        source = RandomSource(architecture)
+        full = source.load(source.config, torch.float32, device=pixels.device, quantization=None).eval()
+        with torch.no_grad():
+            states = full.video_tower(pixels.flatten(0, 1), output_hidden_states=True).hidden_states
+            tokens = full.multi_modal_projector(states[vision_feature_layer])
+        backbone = VideoMLLMBackbone(architecture=architecture, layer=0, grid=None, keep_cls=True, dtype='float32')
+        close(backbone(pixels, PROMPTS).visual.flatten(0, 1), tokens)
+
     def test_visual_tokens_do_not_depend_on_the_prompt(self, pixels):
         backbone = build(layer=DEPTH)
         one, other = backbone(pixels, [PROMPTS[0]] * 3), backbone(pixels, [PROMPTS[2] * 5] * 3)

@@ -138,6 +138,15 @@ def test_feature_bank_gives_the_result_of_the_standard_loop(trained, tmp_path):
 
 
 @pytest.mark.parametrize('loop', ['TestLoop', 'FeatureBankTestLoop'])
+def test_the_dump_holds_each_number_once(trained, tmp_path, loop):
+    dump = tmp_path / 'predictions.pkl'
+    evaluate(best(trained[0]), tmp_path, f'test_cfg.type={loop}', flags=('--dump', str(dump)))
+    for episode in pickle.loads(dump.read_bytes()):
+        for name in ('pred_scores', 'pred_label', 'gt_label'):
+            assert episode[name].untyped_storage().nbytes() == episode[name].nbytes
+
+
+@pytest.mark.parametrize('loop', ['TestLoop', 'FeatureBankTestLoop'])
 def test_the_dump_says_which_videos_are_misread(trained, toy_videos, tmp_path, loop):
     dump = tmp_path / 'predictions.pkl'
     result = evaluate(best(trained[0]), tmp_path, f'test_cfg.type={loop}', flags=('--dump', str(dump)))

@@ -117,9 +117,10 @@ class PrototypeHead(BaseHead):
             )
             for name, value in stamps.items():  # set_metainfo would copy them deeply
                 result.set_field(value, name, field_type='metainfo')
-            result.set_field(probabilities[episode], 'pred_scores')
-            result.set_pred_label(labels[episode])
-            result.set_gt_label(batch.query_way[episode])
+            # Copies: with a part of a tensor, pickle writes the whole of it.
+            result.set_field(probabilities[episode].clone(), 'pred_scores')
+            result.set_pred_label(labels[episode].clone())
+            result.set_gt_label(batch.query_way[episode].clone())
             results.append(result)
         return results
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmaction.structures import ActionDataSample
+from mmengine.runner import TestLoop
 
 from fsar_llava.engine.hooks import EpisodeVisualizationHook, episode_visualization_hook
 from fsar_llava.engine.hooks.episode_visualization_hook import middle_frame
+from fsar_llava.engine.loops import FeatureBankTestLoop
 from tests.factories import episode_samples
 
 SIZES = dict(num_ways=2, num_shots=1, num_queries=1)
@@ -42,6 +45,14 @@ def test_stored_tokens_have_no_pictures() -> None:
     with pytest.raises(TypeError, match='need the frames'):
         EpisodeVisualizationHook(enable=True).after_test_iter(None, 0, batch, [])
     EpisodeVisualizationHook().after_test_iter(None, 0, batch, [])
+
+
+def test_a_loop_without_episodes_is_refused() -> None:
+    runner = SimpleNamespace(test_loop=object.__new__(FeatureBankTestLoop))
+    EpisodeVisualizationHook().before_test(runner)
+    with pytest.raises(TypeError, match=r'test_cfg\.type=TestLoop'):
+        EpisodeVisualizationHook(enable=True).before_test(runner)
+    EpisodeVisualizationHook(enable=True).before_test(SimpleNamespace(test_loop=object.__new__(TestLoop)))
 
 
 @pytest.mark.parametrize('layout', ['[T, C, H, W]', '[n, C, T, H, W]'])

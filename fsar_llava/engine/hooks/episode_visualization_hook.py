@@ -13,6 +13,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.hooks import Hook
 from torch import Tensor
 
+from fsar_llava.engine.loops import FeatureBankTestLoop
 from fsar_llava.visualization import draw_episode
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ class EpisodeVisualizationHook(Hook):
         self.show = show
         self.wait_time = wait_time
         self.out_dir = None if out_dir is None else Path(out_dir)
+
+    def before_test(self, runner) -> None:
+        """Refuse a loop that would draw nothing; ``tools/test.py`` chooses the other one by itself.
+
+        Raises:
+            TypeError: If the loop never has the videos of an episode together.
+        """
+        if self.enable and isinstance(runner.test_loop, FeatureBankTestLoop):
+            raise TypeError(
+                'Pictures of episodes need the videos of an episode together, but FeatureBankTestLoop takes every '
+                'video by itself. Test with --cfg-options test_cfg.type=TestLoop.'
+            )
 
     def after_test_iter(self, runner, batch_idx: int, data_batch: dict, outputs: Sequence[ActionDataSample]) -> None:
         """Draw the episodes of one batch.

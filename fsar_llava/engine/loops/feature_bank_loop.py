@@ -55,6 +55,7 @@ class FeatureBankLoop(BaseLoop):
 
     Raises:
         TypeError: If dataset, sampler or head are of another kind.
+        ValueError: If a batch size is below 1, or a setting cannot be used.
         RuntimeError: If a video cannot be loaded and the dataset's ``on_error`` is ``'raise'``, or no video of its
             class can take its place.
     """
@@ -78,6 +79,9 @@ class FeatureBankLoop(BaseLoop):
         self.evaluator = evaluator if isinstance(evaluator, Evaluator) else runner.build_evaluator(evaluator)
         self.evaluator.dataset_meta = getattr(self.episodes.dataset, 'metainfo', None)
         self.fp16 = fp16
+        for name, size in dict(video_batch_size=video_batch_size, episode_batch_size=episode_batch_size or 1).items():
+            if size < 1:
+                raise ValueError(f'{type(self).__name__}: {name} must be at least 1, but is {size}.')
         self.video_batch_size, self.episode_batch_size = video_batch_size, episode_batch_size
         self.bank_device = bank_device
         self._check_episodes()

@@ -271,6 +271,12 @@ def test_wrong_settings(run_test: Callable[..., dict], settings: list[dict], mes
         run_test(OTAM, type='FeatureBankTestLoop', settings=settings)
 
 
+@pytest.mark.parametrize('name', ['video_batch_size', 'episode_batch_size'])
+def test_wrong_batch_sizes(run_test: Callable[..., dict], name: str) -> None:
+    with pytest.raises(ValueError, match=f'{name} must be at least 1, but is -1'):
+        run_test(OTAM, type='FeatureBankTestLoop', **{name: -1})
+
+
 @pytest.mark.parametrize(
     'step',
     [dict(type='Flip', flip_ratio=0.5), dict(type='Flip', flip_ratio=0.1), dict(type='RandomCrop', size=24)],

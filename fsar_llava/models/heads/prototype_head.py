@@ -92,9 +92,10 @@ class PrototypeHead(BaseHead):
         """One result per episode.
 
         Returns:
-            B samples with ``pred_scores [Q, N]`` (softmax of the logits), ``pred_label [Q]`` and ``gt_label [Q]``
-            (ways) and the metainfo ``episode_id``, ``episode_digest``, ``class_names``, ``class_ids``, ``num_shots``,
-            ``query_names`` (Q videos, in the order of the predictions) and ``unreadable``.
+            B samples with ``pred_scores [Q, N]`` (softmax of the logits; NaN where one is infinite), ``pred_label [Q]``
+            and ``gt_label [Q]`` (ways) and the metainfo ``episode_id``, ``episode_digest``, ``class_names``,
+            ``class_ids``, ``num_shots``, ``query_names`` (Q videos, in the order of the predictions) and
+            ``unreadable``.
         """
         scores, batch = self._scores(feats, data_samples)
         return self.results(scores.logits, batch)
@@ -102,7 +103,9 @@ class PrototypeHead(BaseHead):
     @staticmethod
     def results(logits: Tensor, batch: EpisodeBatch) -> list[ActionDataSample]:
         """Pack logits ``[B, Q, N]`` into one sample per episode."""
-        probabilities, labels = logits.float().softmax(-1), logits.argmax(-1)
+        labels = logits.argmax(-1)
+        # A class whose features overflowed is infinitely far: a probability of zero would hide that.
+        probabilities = logits.float().masked_fill(logits.isinf(), float('nan')).softmax(-1)
         results = []
         for episode, episode_id in enumerate(batch.episode_ids):
             result = ActionDataSample()

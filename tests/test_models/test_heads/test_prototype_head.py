@@ -47,6 +47,17 @@ def test_one_result_per_episode(cfg):
         assert result.gt_label.tolist() == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+@pytest.mark.parametrize('cfg', EVERY)
+def test_features_that_are_no_numbers_show_in_the_scores(cfg, value):
+    samples = episode_samples(3, 1, 2) + episode_samples(3, 1, 2, episode_id=1)
+    features = random_features(len(samples))
+    features.visual[1, 0, 0] = value  # of the support of a way
+    broken, whole = predict(build(cfg), samples, features)
+    assert broken.isnan().all()
+    assert whole.isfinite().all()
+
+
 @pytest.mark.parametrize('cfg', EVERY)
 def test_query_labels_do_not_reach_the_logits(cfg):
     head, samples = build(cfg), episode_samples(3, 1, 2)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmaction.structures import ActionDataSample
-from mmengine.runner import TestLoop
+from mmengine.runner import TestLoop as LoopOverEpisodes
 
 from fsar_llava.engine.hooks import EpisodeVisualizationHook, episode_visualization_hook
 from fsar_llava.engine.hooks.episode_visualization_hook import middle_frame
@@ -52,7 +52,7 @@ def test_a_loop_without_episodes_is_refused() -> None:
     EpisodeVisualizationHook().before_test(runner)
     with pytest.raises(TypeError, match=r'test_cfg\.type=TestLoop'):
         EpisodeVisualizationHook(enable=True).before_test(runner)
-    EpisodeVisualizationHook(enable=True).before_test(SimpleNamespace(test_loop=object.__new__(TestLoop)))
+    EpisodeVisualizationHook(enable=True).before_test(SimpleNamespace(test_loop=object.__new__(LoopOverEpisodes)))
 
 
 @pytest.mark.parametrize('layout', ['[T, C, H, W]', '[n, C, T, H, W]'])

@@ -79,14 +79,18 @@ class FeatureBankLoop(BaseLoop):
         self.evaluator = evaluator if isinstance(evaluator, Evaluator) else runner.build_evaluator(evaluator)
         self.evaluator.dataset_meta = getattr(self.episodes.dataset, 'metainfo', None)
         self.fp16 = fp16
-        for name, size in dict(video_batch_size=video_batch_size, episode_batch_size=episode_batch_size or 1).items():
-            if size < 1:
+        for name, size in dict(video_batch_size=video_batch_size, episode_batch_size=episode_batch_size).items():
+            if size is not None and size < 1:
                 raise ValueError(f'{type(self).__name__}: {name} must be at least 1, but is {size}.')
         self.video_batch_size, self.episode_batch_size = video_batch_size, episode_batch_size
         self.bank_device = bank_device
         self._check_episodes()
         self.settings = [EvaluationSetting.from_config(setting, self.episodes.sampler) for setting in settings or ()]
         _check_names(self.settings)
+        self._check_model()
+        # These refuse a setting now, and not behind the first epoch of a training.
+        self._samplers()
+        self._heads(self._model())
         self._pipeline_checked = False
         self._wall_time: dict[str, float] = {}
 
@@ -98,9 +102,7 @@ class FeatureBankLoop(BaseLoop):
         """
         self.evaluator.dataset_meta = dict(self.evaluator.dataset_meta or {}, notes=[])
         self.runner.call_hook(f'before_{self.stage}')
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
-        self._check_model(model)
-        self._heads(model)  # refuses a setting before the videos are encoded, not behind that
+        model = self._model()
         variants, unreadable = VideoVariants(model), {}
         plans = self._plan(variants, unreadable)
         bank = FeatureBank()
@@ -128,19 +130,41 @@ class FeatureBankLoop(BaseLoop):
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
 
+    def _model(self) -> nn.Module:
+        model = self.runner.model
+        return model.module if is_model_wrapper(model) else model
+
     def _heads(self, model: nn.Module) -> list[PrototypeHead]:
         """The head of each setting, with the weights that the model has now."""
         return [setting.head_like(model.cls_head) for setting in self.settings] or [model.cls_head]
 
     def _plan(self, variants: VideoVariants, unreadable: Mapping[int, str]) -> list[EpisodePlan]:
         """The episodes of each setting; what they need of the videos is added to the variants."""
-        dataset, sampler = self.episodes.dataset, self.episodes.sampler
+        dataset = self.episodes.dataset
         if not self._pipeline_checked:
             first = first_readable(dataset)
             check_deterministic(dataset.dataset.pipeline.transforms, lambda: dataset.get_data_info(first))
             self._pipeline_checked = True
-        samplers = [setting.sampler(sampler) for setting in self.settings] or [sampler]
-        return [EpisodePlan.make(dataset, own, variants, unreadable) for own in samplers]
+        return [EpisodePlan.make(dataset, own, variants, unreadable) for own in self._samplers()]
+
+    def _samplers(self) -> list[EpisodicSampler]:
+        """The sampler of each setting, in the epoch of the dataloader's."""
+        sampler = self.episodes.sampler
+        return [setting.sampler(sampler) for setting in self.settings] or [sampler]
+
+    def _rehearse(self, model: nn.Module, features: VideoFeatures) -> None:
+        """Score one episode of each setting from random features like these.
+
+        What a head cannot score is refused before all videos are encoded, not behind that.
+        """
+        generator = torch.Generator().manual_seed(0)
+        for head, sampler in zip(self._heads(model), self._samplers()):
+            shapes = (1, sampler.num_ways, sampler.num_shots), (1, sampler.num_ways)
+            sides = [
+                features.map(lambda x, shape=shape: torch.rand(*shape, *x.shape[1:], generator=generator).to(x))
+                for shape in shapes
+            ]
+            head.episode_scores(*sides)
 
     @torch.no_grad()
     def _encode(
@@ -167,8 +191,11 @@ class FeatureBankLoop(BaseLoop):
                 own = [rows[video] for video in loaded]
                 with autocast(enabled=self.fp16):
                     features = encode_videos(model, batch, [[variants.stamps[row] for row in part] for part in own])
-                bank.device = bank.device or self._bank_device(features, len(variants))
-                bank.add([row for part in own for row in part], features.float())
+                    features = features.float()
+                    if bank.device is None:  # these are the first
+                        self._rehearse(model, features)
+                        bank.device = self._bank_device(features, len(variants))
+                bank.add([row for part in own for row in part], features)
             call_hook(f'after_{self.stage}_iter', batch_idx=number, data_batch=batch, outputs=())
         return {video: error for part in all_gather_object(errors) for video, error in part.items()}
 
@@ -233,7 +260,8 @@ class FeatureBankLoop(BaseLoop):
                     f'got {type(found).__name__}.'
                 )
 
-    def _check_model(self, model: nn.Module) -> None:
+    def _check_model(self) -> None:
+        model = self._model()
         if not isinstance(getattr(model, 'cls_head', None), PrototypeHead):
             raise TypeError(
                 f'{type(self).__name__} needs a recognizer with a PrototypeHead, but {type(model).__name__} has '

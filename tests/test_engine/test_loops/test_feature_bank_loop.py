@@ -27,6 +27,7 @@ from fsar_llava.engine.loops import feature_bank_loop
 from fsar_llava.engine.loops.feature_bank_loop import FeatureBankLoop, _at
 from fsar_llava.engine.loops.result_files import copy_for
 from fsar_llava.engine.loops.settings_table import settings_table
+from fsar_llava.features import FeatureBank
 from fsar_llava.models.matching import BiMHM
 from tests.conftest import REPOSITORY, load_tool
 from tests.feature_bank import assert_equal_results
@@ -271,10 +272,24 @@ def test_wrong_settings(run_test: Callable[..., dict], settings: list[dict], mes
         run_test(OTAM, type='FeatureBankTestLoop', settings=settings)
 
 
+@pytest.mark.parametrize('size', [0, -1])
 @pytest.mark.parametrize('name', ['video_batch_size', 'episode_batch_size'])
-def test_wrong_batch_sizes(run_test: Callable[..., dict], name: str) -> None:
-    with pytest.raises(ValueError, match=f'{name} must be at least 1, but is -1'):
-        run_test(OTAM, type='FeatureBankTestLoop', **{name: -1})
+def test_wrong_batch_sizes(run_test: Callable[..., dict], name: str, size: int) -> None:
+    with pytest.raises(ValueError, match=f'{name} must be at least 1, but is {size}'):
+        run_test(OTAM, type='FeatureBankTestLoop', **{name: size})
+
+
+def test_settings_that_cannot_be_scored_do_not_cost_a_pass(run_test: Callable[..., dict], monkeypatch) -> None:
+    monkeypatch.setattr(FeatureBank, 'add', lambda *args: pytest.fail('videos were encoded'))
+    settings = [dict(), dict(prototype=dict(type='MeanPrototype'))]
+    with pytest.raises(ValueError, match='HybridRelation conditions the supports on the query'):
+        run_test('hyrsm_resnet18_5way-1shot_toy-motion', type='FeatureBankTestLoop', settings=settings)
+
+
+def test_episodes_of_a_setting_are_checked_before_the_training(run_test: Callable[..., dict], monkeypatch) -> None:
+    monkeypatch.setattr(FeatureBankLoop, 'run', lambda self: pytest.fail('the loop ran'))
+    with pytest.raises(ValueError, match='50'):
+        run_test(OTAM, type='FeatureBankTestLoop', settings=[dict(num_ways=50)])
 
 
 @pytest.mark.parametrize(

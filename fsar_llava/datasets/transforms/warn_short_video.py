@@ -30,9 +30,19 @@ class WarnShortVideo(BaseTransform):
         self._reported: set[str] = set()
 
     def transform(self, results: dict) -> dict:
-        """Return ``results`` as they are."""
+        """Return ``results`` as they are.
+
+        Raises:
+            ValueError: If the video is said to have no frame, of which ``SampleFrames`` would sample all the same.
+        """
         name = results.get('filename') or results['frame_dir']
         total = results['total_frames']
+        if total < 1:
+            raise ValueError(
+                f'{name} is said to have {total} frames, so that none can be sampled. PyAVInit takes their number from '
+                "the file's head, which has none in WebM and Matroska: use DecordInit and DecordDecode there, or "
+                'OpenCVInit and OpenCVDecode.'
+            )
         if total < self.num_frames and name not in self._reported:
             self._reported.add(name)
             print_log(

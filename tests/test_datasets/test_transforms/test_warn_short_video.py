@@ -63,5 +63,21 @@ def test_raw_frames(messages):
     assert messages[0].startswith('frames/a has 2 frame(s)')
 
 
+def test_a_video_without_a_number_of_frames_is_refused(tmp_path, messages):
+    av = pytest.importorskip('av')
+    path = tmp_path / 'clip.mkv'
+    with av.open(str(path), 'w') as file:
+        stream = file.add_stream('mpeg4', rate=12)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, 'yuv420p'
+        for value in range(24):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 10 * value, np.uint8), format='rgb24')
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    info = dict(filename=str(path), start_index=0, modality='RGB')
+    with pytest.raises(ValueError, match=r'clip.mkv is said to have 0 frames.*use DecordInit'):
+        Compose([dict(type='PyAVInit'), dict(type='WarnShortVideo', num_frames=8)])(info)
+    assert messages == []
+
+
 def test_registered():
     assert repr(TRANSFORMS.build(dict(type='WarnShortVideo', num_frames=4))) == 'WarnShortVideo(num_frames=4)'

@@ -26,7 +26,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 from fsar_llava.datasets import EpisodicDataset
-from fsar_llava.engine.launch import leave, process_group, set_local_rank
+from fsar_llava.engine.launch import allow_open_files, leave, process_group, set_local_rank
 from fsar_llava.engine.loops.loaded_videos import first_readable
 from fsar_llava.features import TokenManifest, TokenStore, TokenWriter
 from fsar_llava.features.deterministic_pipeline import check_deterministic
@@ -200,6 +200,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
+    allow_open_files(cfg)
     with process_group(cfg, args.launcher):
         if args.launcher != 'none' and not dist.is_distributed():
             dist.init_dist(args.launcher, **cfg.env_cfg.dist_cfg)

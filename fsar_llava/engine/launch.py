@@ -71,6 +71,21 @@ def keep_freed_memory() -> None:
     mallopt(mmap_threshold, 1 << 25)  # the most that glibc takes
 
 
+def allow_open_files(cfg: Config) -> None:
+    """Let the process open as many files as mmengine's runner lets a run: each tensor of a dataloader's worker is one.
+
+    Args:
+        cfg: As in mmengine, ``env_cfg.resource_limit`` is how many, 4096 without it.
+    """
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(soft, cfg.get('env_cfg', {}).get('resource_limit', 4096))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+
+
 def work_dir_of(config: str, work_dir: str | None, cfg: Config) -> str:
     """Where a run writes: the command line's choice, else the config's, else ``work_dirs/<config name>``."""
     name = os.path.splitext(os.path.basename(config))[0]

@@ -523,3 +523,12 @@ def test_several_ranks(data_root: Path, extracted: Path, tmp_path: Path) -> None
     assert store.videos.keys() == reference.videos.keys()
     assert len(store.shards()) == 2
     assert not store.superseded
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere no open file stands behind a tensor of a worker')
+def test_workers_may_hand_over_more_tensors_than_files_could_be_open_before(data_root: Path, tmp_path: Path) -> None:
+    command = ['bash', '-c', 'ulimit -Sn 100 && exec "$@"', '-', sys.executable]
+    command += [str(REPOSITORY / 'tools/extract_tokens.py'), CONFIG, '--out', str(tmp_path), '--split', 'train']
+    command += ['--batch-size', '60', '--num-workers', '1']
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]

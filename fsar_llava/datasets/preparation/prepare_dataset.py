@@ -78,12 +78,13 @@ def prepare_dataset(
         raise ValueError(
             f'--ratio, --seed and --class-lists divide the classes of custom; those of {dataset} are divided already.'
         )
-    folders = {folder.path: folder for folder in scan_frames(root)} if frames else {}
-    shown, hidden = (list(folders), []) if frames else scan_videos(root)
+    found, passed_over = scan_frames(root) if frames else scan_videos(root)
+    folders = {folder.path: folder for folder in found} if frames else {}
+    shown = list(folders) if frames else found
     split = load_split(dataset) if dataset != 'custom' else _custom_split(shown, class_lists, ratio, seed)
     tree = VideoTree(shown, split, youtube=dataset == 'kinetics100', by_top_folder=dataset == 'custom')
     selection, source = _select(tree, lists, official)
-    selection.left_out += [LeftOut(path, 'extra', 'extra; the name begins with a dot') for path in hidden]
+    selection.left_out += [LeftOut(path, 'extra', f'extra; {reason}') for path, reason in passed_over.items()]
     leave_out_unwritable(selection, frames=frames)
     layout = choose_layout(selection, folders) if frames else {}
     if not selection.entries:

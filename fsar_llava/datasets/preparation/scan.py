@@ -31,22 +31,28 @@ class FrameFolder(NamedTuple):
     gaps: bool
 
 
-def scan_videos(root: Path) -> tuple[list[str], list[str]]:
+def scan_videos(root: Path) -> tuple[list[str], dict[str, str]]:
     """The video files below a folder.
 
     Returns:
-        Their paths relative to ``root``, and those that systems hide (``._name.avi`` of macOS archives).
+        Their paths relative to ``root``; and what was passed over, with the reason: files that systems hide
+        (``._name.avi`` of macOS archives) and further links to a folder.
     """
-    shown, hidden = [], []
-    for prefix, names in _walk(root):
+    shown, passed_over = [], {}
+    for prefix, names in _walk(root, passed_over):
         for name in filter(is_video, names):
-            (hidden if name.startswith('.') else shown).append(prefix + name)
-    return shown, hidden
+            if name.startswith('.'):
+                passed_over[prefix + name] = 'the name begins with a dot'
+            else:
+                shown.append(prefix + name)
+    return shown, passed_over
 
 
-def scan_frames(root: Path) -> list[FrameFolder]:
-    """The folders below a folder that hold numbered images, each a video."""
-    return [folder for prefix, names in _walk(root) if (folder := _frame_folder(prefix.rstrip('/'), names))]
+def scan_frames(root: Path) -> tuple[list[FrameFolder], dict[str, str]]:
+    """The folders below a folder that hold numbered images, each a video; and what was passed over, with the reason."""
+    passed_over: dict[str, str] = {}
+    found = (_frame_folder(prefix.rstrip('/'), names) for prefix, names in _walk(root, passed_over))
+    return [folder for folder in found if folder], passed_over
 
 
 def _frame_folder(path: str, names: list[str]) -> FrameFolder | None:
@@ -62,16 +68,18 @@ def _frame_folder(path: str, names: list[str]) -> FrameFolder | None:
     return FrameFolder(path, template, min(numbers), len(frames), gaps)
 
 
-def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+def _walk(root: Path, passed_over: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
     """``(path relative to root, ending in a slash; its file names)`` of each folder; links are followed once."""
-    waiting, seen = [''], set()
+    waiting, seen = [''], {}
     while waiting:
         prefix = waiting.pop()
         folder = os.path.join(root, prefix)
         status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
+        first = seen.setdefault((status.st_dev, status.st_ino), prefix)
+        if first != prefix:
+            if not prefix.startswith(first):  # a link upwards leads to nothing else
+                passed_over[prefix] = f'it is the folder {first}, under which its videos stand already'
             continue
-        seen.add((status.st_dev, status.st_ino))
         names = []
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):

@@ -86,6 +86,19 @@ def test_links_into_and_around_the_tree(make_tree):
     assert (root / 'videos').resolve() == root.resolve()
 
 
+@pytest.mark.parametrize('frames', [False, True])
+def test_a_folder_under_two_names_is_named(make_tree, tmp_path, frames):
+    video = 'one/img_1.jpg' if frames else 'one.mp4'
+    root = make_tree({f'{name}/{video}': b'x' for name in ('a', 'b', 'c')})
+    (root / 'c' / 'related').symlink_to(root / 'a')
+    audit = prepare_dataset(
+        'custom', root, tmp_path / 'out', ratio=(0, 0, 1), open_videos=False, frames=frames, num_frames=1
+    )
+    assert len(audit.selection.entries) == 3
+    left_out = (tmp_path / 'out/left_out.txt').read_text()
+    assert 'a/\textra; it is the folder c/related/' in left_out or 'c/related/\textra; it is the folder a/' in left_out
+
+
 def test_the_link_follows_the_videos(make_tree, tmp_path):
     root = make_tree(SMALL)
     prepare_dataset('hmdb51', root, tmp_path / 'out', open_videos=False)
@@ -258,7 +271,7 @@ def test_a_hundred_thousand_lines_take_seconds(make_tree, write_file, tmp_path, 
     module = sys.modules['fsar_llava.datasets.preparation.prepare_dataset']
     count = 100_000
     names = [f'{number}.webm' for number in range(count + 50_000)]
-    monkeypatch.setattr(module, 'scan_videos', lambda root: (names, []))
+    monkeypatch.setattr(module, 'scan_videos', lambda root: (names, {}))
     classes = list(load_split('ssv2_full').classes['train'])
     records = [dict(id=str(number), template=classes[number % 64]) for number in range(count)]
     files = [write_file('train.json', json.dumps(records)), write_file('validation.json', '[]')]

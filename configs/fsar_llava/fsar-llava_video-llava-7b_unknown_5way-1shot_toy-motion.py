@@ -1,4 +1,4 @@
-# The real Video-LLaVA-7B (14 GB of weights, a GPU with 24 GB) on the generated videos.
+# The real Video-LLaVA-7B (14 GB of weights, meant for a GPU with 24 GB, not measured) on the generated videos.
 #   python tools/train.py configs/fsar_llava/fsar-llava_video-llava-7b_unknown_5way-1shot_toy-motion.py
 #   python tools/test.py configs/fsar_llava/fsar-llava_video-llava-7b_unknown_5way-1shot_toy-motion.py work_dirs/fsar-llava_video-llava-7b_unknown_5way-1shot_toy-motion/best_*.pth
 _base_ = [

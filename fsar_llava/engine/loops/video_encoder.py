@@ -12,8 +12,11 @@ from fsar_llava.structures import VideoFeatures, as_video_features
 
 from .video_variants import Stamp
 
-NECK_ROWS = 256
-"""Variants that go through the neck at a time: many prompts of a video share its backbone pass, but not the neck's."""
+NECK_ROWS = 128
+"""Variants that go through the neck at a time: many prompts of a video share its backbone pass, but not the neck's.
+
+With all 256 patches of a frame these are 32,768 sequences over time; fused attention on CUDA takes up to 65,535.
+"""
 
 
 def encode_videos(model: nn.Module, batch: dict, stamps: Sequence[Sequence[Stamp]]) -> VideoFeatures:

@@ -13,6 +13,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from fsar_llava.checks import check_integers
 from fsar_llava.structures import Episode, EpisodeItem
 
 from .annotations import build_dataset, name_classes, read_videos, video_path
@@ -67,8 +68,7 @@ class EpisodicDataset(Dataset):
         classes: str | Sequence[str] | None = None,
         on_error: Literal['raise', 'replace'] = 'raise',
     ) -> None:
-        if num_episodes < 1:
-            raise ValueError(f'EpisodicDataset: num_episodes must be at least 1, but is {num_episodes}.')
+        check_integers(self, num_episodes=num_episodes)
         if on_error not in ('raise', 'replace'):
             raise ValueError(f"EpisodicDataset: on_error must be 'raise' or 'replace', but is {on_error!r}.")
         self.num_episodes, self.on_error = num_episodes, on_error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 
 import numpy as np
 from mmaction.registry import DATA_SAMPLERS
 from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler
 
+from fsar_llava.checks import check_integers
 from fsar_llava.structures import Episode, EpisodeItem
 
 from .episodic_dataset import EpisodicDataset
@@ -54,11 +54,7 @@ class EpisodicSampler(Sampler[Episode]):
         shuffle: bool = True,
         groups: Sequence[Sequence[str | int]] | None = None,
     ) -> None:
-        for name, value in dict(num_ways=num_ways, num_shots=num_shots, num_queries=num_queries).items():
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-                raise ValueError(
-                    f'EpisodicSampler: {name} must be an integer of at least 1, such as {name}=5, but is {value!r}.'
-                )
+        check_integers(self, num_ways=num_ways, num_shots=num_shots, num_queries=num_queries)
         self.seed = 0 if seed is None else int(seed)
         if not 0 <= self.seed < WORD**2:
             raise ValueError(f'EpisodicSampler: seed must be 0 to 2**64 - 1, but is {seed}.')

@@ -14,6 +14,7 @@ from mmengine.runner import BaseLoop, Runner, autocast
 from torch import nn
 from torch.utils.data import DataLoader
 
+from fsar_llava.checks import check_integers
 from fsar_llava.datasets import EpisodicDataset, EpisodicSampler
 from fsar_llava.datasets.episodic_dataset import REMEDY
 from fsar_llava.features import FeatureBank
@@ -79,9 +80,8 @@ class FeatureBankLoop(BaseLoop):
         self.evaluator = evaluator if isinstance(evaluator, Evaluator) else runner.build_evaluator(evaluator)
         self.evaluator.dataset_meta = getattr(self.episodes.dataset, 'metainfo', None)
         self.fp16 = fp16
-        for name, size in dict(video_batch_size=video_batch_size, episode_batch_size=episode_batch_size).items():
-            if size is not None and size < 1:
-                raise ValueError(f'{type(self).__name__}: {name} must be at least 1, but is {size}.')
+        check_integers(self, video_batch_size=video_batch_size)
+        check_integers(self, optional=True, episode_batch_size=episode_batch_size)
         self.video_batch_size, self.episode_batch_size = video_batch_size, episode_batch_size
         self.bank_device = bank_device
         self._check_episodes()

@@ -9,6 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from fsar_llava.checks import check_integers
 from fsar_llava.structures import VideoFeatures
 
 from .frozen_video_llava import FrozenVideoLlava
@@ -83,8 +84,8 @@ class VideoMLLMBackbone(BaseModule):
         _check_choices(chosen)
         if layer is None:
             raise ValueError('VideoMLLMBackbone needs layer, the number of decoder blocks to run (from 0).')
-        _check_integers(0, layer=layer)
-        _check_integers(1, grid=grid, max_batch_size=max_batch_size)
+        check_integers(self, 0, layer=layer)
+        check_integers(self, optional=True, grid=grid, max_batch_size=max_batch_size)
         if (model is None) == (architecture is None):
             raise ValueError(
                 'VideoMLLMBackbone needs either model (a folder or a hub id) or architecture (for random weights), but '
@@ -249,9 +250,3 @@ def _check_choices(chosen: Mapping) -> None:
     for name, value in chosen.items():
         if value not in CHOICES[name]:
             raise ValueError(f'{name} must be one of {CHOICES[name]}, but is {value!r}.')
-
-
-def _check_integers(least: int, **numbers: int | None) -> None:
-    for name, value in numbers.items():
-        if value is not None and (not isinstance(value, int) or value < least):
-            raise ValueError(f'{name} must be an integer of at least {least}, but is {value!r}.')

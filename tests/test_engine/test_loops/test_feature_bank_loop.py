@@ -272,10 +272,10 @@ def test_wrong_settings(run_test: Callable[..., dict], settings: list[dict], mes
         run_test(OTAM, type='FeatureBankTestLoop', settings=settings)
 
 
-@pytest.mark.parametrize('size', [0, -1])
+@pytest.mark.parametrize('size', [0, -1, 2.5])
 @pytest.mark.parametrize('name', ['video_batch_size', 'episode_batch_size'])
 def test_wrong_batch_sizes(run_test: Callable[..., dict], name: str, size: int) -> None:
-    with pytest.raises(ValueError, match=f'{name} must be at least 1, but is {size}'):
+    with pytest.raises(ValueError, match=f'{name} must be an integer of at least 1, but is {size}'):
         run_test(OTAM, type='FeatureBankTestLoop', **{name: size})
 
 

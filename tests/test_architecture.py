@@ -15,11 +15,11 @@ PACKAGE = REPOSITORY / 'fsar_llava'
 ALLOWED = {
     'structures': set(),
     'visualization': {'structures'},
-    'models': {'structures', 'visualization'},
+    'models': {'structures', 'visualization', 'checks'},
     'features': {'structures', 'visualization', 'models', 'version'},
-    'datasets': {'structures', 'visualization', 'models', 'features', 'version'},
+    'datasets': {'structures', 'visualization', 'models', 'features', 'checks', 'version'},
     'evaluation': {'structures', 'visualization', 'features', 'datasets', 'version'},
-    'engine': {'structures', 'visualization', 'models', 'features', 'datasets', 'evaluation', 'version'},
+    'engine': {'structures', 'visualization', 'models', 'features', 'datasets', 'evaluation', 'checks', 'version'},
 }
 FILES = sorted(path for part in ALLOWED for path in (PACKAGE / part).rglob('*.py'))
 

@@ -286,10 +286,19 @@ def test_settings_that_cannot_be_scored_do_not_cost_a_pass(run_test: Callable[..
         run_test('hyrsm_resnet18_5way-1shot_toy-motion', type='FeatureBankTestLoop', settings=settings)
 
 
-def test_episodes_of_a_setting_are_checked_before_the_training(run_test: Callable[..., dict], monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ('setting', 'message'),
+    [
+        (dict(num_ways=50), '50-way episodes need at least 50 classes'),
+        (dict(name='t', matching=dict(type='TRX', in_channels=512)), "setting 't' wants a TRX"),
+    ],
+)
+def test_a_setting_is_checked_before_the_training(
+    run_test: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, setting: dict, message: str
+) -> None:
     monkeypatch.setattr(FeatureBankLoop, 'run', lambda self: pytest.fail('the loop ran'))
-    with pytest.raises(ValueError, match='50'):
-        run_test(OTAM, type='FeatureBankTestLoop', settings=[dict(num_ways=50)])
+    with pytest.raises(ValueError, match=message):
+        run_test(OTAM, type='FeatureBankTestLoop', settings=[setting])
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ class FeatureBankLoop(BaseLoop):
                 features.map(lambda x, shape=shape: torch.rand(*shape, *x.shape[1:], generator=generator).to(x))
                 for shape in shapes
             ]
-            head.episode_scores(*sides)
+            _at(head, features.visual.device).episode_scores(*sides)  # a part of a setting was built on the CPU
 
     @torch.no_grad()
     def _encode(

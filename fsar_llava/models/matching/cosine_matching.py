@@ -5,8 +5,9 @@ from __future__ import annotations
 from mmaction.registry import MODELS
 from torch import Tensor
 
+from fsar_llava.models.layers import masked_mean
+
 from .frame_matching import FrameMatching
-from .pooling import mean_frame
 
 
 @MODELS.register_module()
@@ -21,7 +22,7 @@ class CosineMatching(FrameMatching):
 
     def describe(self, tokens: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         """The mean frame as the only frame: ``direction [*, 1, D]``."""
-        return super().describe(mean_frame(tokens, mask)[..., None, :], None)
+        return super().describe(masked_mean(tokens, mask, dim=-2)[..., None, :], None)
 
     def cost(self, similarity: Tensor, query_mask: Tensor | None = None, support_mask: Tensor | None = None) -> Tensor:
         """Distances ``[*]`` from cosines ``[1, 1, *]``."""

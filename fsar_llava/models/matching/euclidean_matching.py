@@ -9,8 +9,9 @@ from einops import rearrange
 from mmaction.registry import MODELS
 from torch import Tensor
 
+from fsar_llava.models.layers import masked_mean
+
 from .base_matching import BaseMatching
-from .pooling import mean_frame
 
 
 @MODELS.register_module()
@@ -29,7 +30,7 @@ class EuclideanMatching(BaseMatching):
 
     def describe(self, tokens: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         """``mean [*, D]``."""
-        return dict(mean=mean_frame(tokens, mask))
+        return dict(mean=masked_mean(tokens, mask, dim=-2))
 
     def compare(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
         """Distances ``[B, Q, N, K]``."""

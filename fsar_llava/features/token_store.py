@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,9 +96,6 @@ class TokenStore:
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __contains__(self, video: str) -> bool:
-        return video in self.videos
-
     def entry(self, video: str) -> VideoTokensOnDisk:
         """The entry of a video, from its name.
 
@@ -126,35 +123,23 @@ class TokenStore:
         ends = [path, *('/'.join(parts[begin:]) for begin in range(len(parts)))]
         return self.entry(next((end for end in ends if end in self.videos), path))
 
-    def read(self, video: str, prompts: Iterable[str] | None = None, *, visual: bool = True) -> StoredVideo:
-        """Read the tokens of one video.
-
-        Args:
-            video: Its name in the store.
-            prompts: The prompts whose tokens are wanted; None for all that the store has.
-            visual: Whether the visual tokens are wanted; else they are None.
+    def read(self, video: str) -> StoredVideo:
+        """Read the tokens of one video, from its name.
 
         Raises:
-            KeyError: If the video or a prompt is not in the store.
+            KeyError: If the video is not in the store.
             TokenShardError: If the bytes are not those that were written.
         """
-        return self.read_entry(self.entry(video), prompts, visual=visual)
+        return self.read_entry(self.entry(video))
 
-    def read_entry(
-        self, entry: VideoTokensOnDisk, prompts: Iterable[str] | None = None, *, visual: bool = True
-    ) -> StoredVideo:
+    def read_entry(self, entry: VideoTokensOnDisk) -> StoredVideo:
         """As :meth:`read`, of one entry, superseded or not."""
-        names = list(entry.textual)
-        textual = {}
-        for prompt in names if prompts is None else prompts:
-            if prompt not in entry.textual:
-                raise KeyError(
-                    f'The token store {self.folder} has no tokens of {entry.video!r} for the prompt {prompt!r}, only '
-                    f'for {names}. Run the extraction again with the config that asks for it; if only its classes '
-                    'differ, their prompts join this store, otherwise the tokens need another folder.'
-                )
-            textual[prompt] = self._tensor(entry, textual_name(entry.row, names.index(prompt)), entry.textual[prompt])
-        return StoredVideo(self._tensor(entry, visual_name(entry.row), entry.visual) if visual else None, textual)
+        visual = self._tensor(entry, visual_name(entry.row), entry.visual)
+        textual = {
+            prompt: self._tensor(entry, textual_name(entry.row, number), expected)
+            for number, (prompt, expected) in enumerate(entry.textual.items())
+        }
+        return StoredVideo(visual, textual)
 
     def check_content(self, entry: VideoTokensOnDisk, path: str | Path, total_frames: int | None = None) -> None:
         """Refuse tokens of a video that is no longer the one at ``path``. A file that is not there is not checked.

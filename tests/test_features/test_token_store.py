@@ -449,12 +449,6 @@ def test_workers_read_too(tmp_path: Path, method: str) -> None:
     process.join()
 
 
-def test_an_unknown_prompt_is_named(tmp_path: Path) -> None:
-    fill(tmp_path, range(1))
-    with pytest.raises(KeyError, match=r'Else\?.*What is it\?'):
-        TokenStore(tmp_path).read('a b/0.mp4', ['Else?'])
-
-
 def test_a_replaced_video_is_noticed(tmp_path: Path) -> None:
     video = tmp_path / '0.mp4'
     video.write_bytes(b'one')

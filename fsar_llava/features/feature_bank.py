@@ -14,12 +14,12 @@ PORTION_BYTES = 1 << 28
 class FeatureBank:
     """Collects the features of U rows (a video in a role) that several processes compute, then gives them to each.
 
-    Args:
-        device: Where the bank is to lie; it may be set later, but before the first features come.
+    Attributes:
+        device: Where the bank is to lie; to be set before the first features come.
     """
 
-    def __init__(self, device: torch.device | None = None) -> None:
-        self.device = device
+    def __init__(self) -> None:
+        self.device: torch.device | None = None
         self._parts: list[tuple[list[int], VideoFeatures]] = []
 
     def add(self, rows: list[int], features: VideoFeatures) -> None:

@@ -55,16 +55,6 @@ class CLIPTextEncoder:
                 self._embeddings[text] = self._embed(text)
         return torch.stack([self._embeddings[text] for text in texts])
 
-    @property
-    def channels(self) -> int:
-        """D, without loading any weights."""
-        if self._sizes is not None:
-            return json.loads(self._sizes).get('projection_dim', 512)
-        from transformers import CLIPTextConfig
-
-        with explained(self.model):
-            return CLIPTextConfig.from_pretrained(self.model).projection_dim
-
     def identity(self) -> dict[str, str]:
         """Name of the model and fingerprint of its output projection."""
         _, model = _load(self.model, self._sizes)

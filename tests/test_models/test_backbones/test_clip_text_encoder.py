@@ -90,11 +90,6 @@ def test_identity_tells_weights_apart_but_not_places(folder, tmp_path):
     assert here['fingerprint'] == elsewhere['fingerprint'] != other['fingerprint']
 
 
-def test_channels_are_known_without_weights(folder):
-    assert CLIPTextEncoder(str(folder)).channels == 32
-    assert CLIPTextEncoder(architecture='ViT-L/14').channels == 768
-
-
 @pytest.mark.parametrize('arguments', [{}, dict(model='a/b', architecture='tiny')])
 def test_needs_weights_or_sizes(arguments):
     with pytest.raises(ValueError, match='either model='):
@@ -120,8 +115,6 @@ def test_model_that_cannot_be_fetched(kind, monkeypatch):
     message = r"hub \(there is no such folder\) as 'nobody/nothing'.*hf download nobody/nothing --local-dir FOLDER"
     with pytest.raises(OSError, match=message):
         MODELS.build(dict(type=kind, model='nobody/nothing'))(['run'])
-    with pytest.raises(OSError, match=message):
-        _ = CLIPTextEncoder('nobody/nothing').channels
 
 
 def test_folder_without_weights(tmp_path):

@@ -22,18 +22,15 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RUN_NAME = re.compile(r'(?P<method>.+)_(?P<task>\d+way-\d+shot)_(?P<dataset>.+)')
 SETTING_NAME = re.compile(r'few_shot_result_(?P<name>.+)')

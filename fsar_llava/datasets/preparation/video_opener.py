@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fsar_llava.datasets.preparation.records import Opened
+from fsar_llava.datasets.preparation.scan import FRAME
 
 
 class VideoOpener:
@@ -147,8 +148,6 @@ def _open_frames(path: str) -> int:
 
 
 def _images(path: str) -> list[str]:
-    from fsar_llava.datasets.preparation.scan import FRAME
-
     return sorted(name for name in os.listdir(path) if FRAME.fullmatch(name) and not name.startswith('.'))
 
 

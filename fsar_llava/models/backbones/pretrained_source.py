@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,6 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from transformers import PreTrainedTokenizerBase, VideoLlavaConfig, VideoLlavaModel
 
 HUB_ID = 'LanguageBind/Video-LLaVA-7B-hf'

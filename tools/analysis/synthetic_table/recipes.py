@@ -76,7 +76,7 @@ def prototypes() -> dict[str, dict]:
     return {setting.name: dict(prototype=setting.prototype.to_dict()) for setting in settings if 'prototype' in setting}
 
 
-def training_free(settings: Settings, layer: int, centred: bool, checkpoint: str = 'none') -> Row:
+def training_free(settings: Settings, layer: int, centred: bool) -> Row:
     """Nothing is trained. Without a checkpoint the means that are subtracted are zero: plain tokens."""
     channels = shipped('tokens').model.neck.in_channels
     head = dict(_delete_=True, type='PrototypeHead', matching=metrics()['Bi-MHM'])
@@ -88,7 +88,6 @@ def training_free(settings: Settings, layer: int, centred: bool, checkpoint: str
         'training-free',
         'tokens',
         merge(from_tokens(settings, layer), dict(model=dict(neck=neck, cls_head=head))),
-        checkpoint=checkpoint,
     )
 
 
@@ -119,7 +118,9 @@ def training_free_tests(layer: int, split: str) -> list[dict]:
     return tests
 
 
-def trained(settings: Settings, choices: Choices, seed: int, *, episodes: int | None = None, **options: object) -> Row:
+def trained(
+    settings: Settings, choices: Choices, seed: int, *, episodes: int | None = None, without: str | None = None
+) -> Row:
     """FSAR-LLaVA from stored tokens, with Unknown prompts.
 
     Args:
@@ -127,10 +128,9 @@ def trained(settings: Settings, choices: Choices, seed: int, *, episodes: int | 
         choices: Layer, learning rate, temperatures, fusion and metric.
         seed: Of the training.
         episodes: Of the training; default ``settings.train_episodes``.
-        **options: ``without`` (a part, see :func:`_without`) and ``title``.
+        without: A part that is left out, one of ``settings.parts``.
     """
     episodes = episodes or settings.train_episodes
-    without = options.get('without')
     parts = [f'layer{choices.layer}', f'lr{choices.lr:.2g}', *choices.head]
     parts += [f'without-{without}'] if without else []
     parts += [f'{episodes}episodes', f'seed{seed}']
@@ -138,9 +138,8 @@ def trained(settings: Settings, choices: Choices, seed: int, *, episodes: int | 
         from_tokens(settings, choices.layer), schedule(settings, episodes), _learning_rate(choices.lr), _head(choices)
     )
     if without:
-        overrides = merge(overrides, dict(model=_without(str(without))))
-    title = str(options.get('title', 'FSAR-LLaVA, Unknown prompts'))
-    return Row('_'.join(['fsar-llava', *parts]), title, 'trained', 'tokens', overrides, seed)
+        overrides = merge(overrides, dict(model=_without(without)))
+    return Row('_'.join(['fsar-llava', *parts]), 'FSAR-LLaVA, Unknown prompts', 'trained', 'tokens', overrides, seed)
 
 
 def known(settings: Settings, choices: Choices, seed: int) -> Row:

@@ -37,11 +37,6 @@ class Row:
     checkpoint: str = 'none'
     after: str | None = None
 
-    @property
-    def label(self) -> str:
-        """The name without the seed."""
-        return self.name.rpartition('_seed')[0] or self.name
-
     def folder(self, settings: Settings) -> Path:
         """Where everything about the row is."""
         return settings.out / 'rows' / self.name

@@ -100,13 +100,11 @@ PROMPT_SETS = {
 
 
 def build_prompts(cfg: str | Mapping | PromptSet | None) -> PromptSet:
-    """Make the function from data samples to prompts that a config asks for.
+    """The prompts that a config asks for.
 
     Args:
-        cfg: A name in ``PROMPT_SETS``, ``dict(support=..., query=...)`` with templates, or None for no prompts.
-
-    Returns:
-        A :class:`PromptSet`; calling it with V samples gives V prompts.
+        cfg: A name in ``PROMPT_SETS``, ``dict(support=..., query=...)`` with templates, a :class:`PromptSet`, which is
+            taken as it is, or None for no prompts.
 
     Raises:
         ValueError: If the name is unknown, or the dict has other keys than ``support`` and ``query``.

@@ -28,7 +28,7 @@ def caption(scenes: Scenes, clip: int, frame: int, rng: np.random.Generator, *, 
         clip: Which clip.
         frame: Which of its frames.
         rng: Chooses the order of both shapes and what is left out.
-        drop: Chance that an adjective is left out, that a shape is only called *shape*, and that the captions starts
+        drop: Chance that an adjective is left out, that a shape is only called *shape*, and that the caption starts
             with *a photo of*; near and far are told as often as not.
     """
     first, second = (int(i) for i in rng.permutation(2))

@@ -96,6 +96,15 @@ def trained(tmp_path_factory, _data_root) -> tuple[Path, list[str]]:
     return work_dir, train(work_dir)
 
 
+@pytest.fixture(scope='module', params=['TestLoop', 'FeatureBankTestLoop'])
+def dumped(request, trained, tmp_path_factory) -> tuple[dict, list[dict]]:
+    """The result file of a test, by either loop, and the predictions that it dumped."""
+    work_dir = tmp_path_factory.mktemp('dumped')
+    dump = work_dir / 'predictions.pkl'
+    result = evaluate(best(trained[0]), work_dir, f'test_cfg.type={request.param}', flags=('--dump', str(dump)))
+    return result, pickle.loads(dump.read_bytes())
+
+
 def best(work_dir: Path) -> Path:
     (checkpoint,) = work_dir.glob('best_few_shot_acc_*.pth')
     return checkpoint
@@ -110,13 +119,10 @@ def test_checkpoint_holds_the_tuned_parameters_only(trained):
     assert json.loads(json.dumps(identity)) == identity
 
 
-def test_best_checkpoint_round_trip(trained, tmp_path):
-    dump = tmp_path / 'predictions.pkl'
-    result = evaluate(best(trained[0]), tmp_path, flags=('--dump', str(dump)))
+def test_best_checkpoint_round_trip(trained, dumped):
+    result, predictions = dumped
     assert result['episodes'] == 9
     assert (result['config'], result['checkpoint'], result['notes']) == (CONFIG, str(best(trained[0])), [])
-    with dump.open('rb') as file:
-        predictions = pickle.load(file)
     assert len(predictions) == 9
     rescored = Evaluator(dict(type='FewShotMetric')).offline_evaluate(predictions)
     assert rescored['few_shot/acc'] == result['acc']
@@ -137,23 +143,18 @@ def test_feature_bank_gives_the_result_of_the_standard_loop(trained, tmp_path):
         assert [result[key] for key in ('num_ways', 'num_shots', 'num_queries')] == [5, 3, 2]
 
 
-@pytest.mark.parametrize('loop', ['TestLoop', 'FeatureBankTestLoop'])
-def test_the_dump_holds_each_number_once(trained, tmp_path, loop):
-    dump = tmp_path / 'predictions.pkl'
-    evaluate(best(trained[0]), tmp_path, f'test_cfg.type={loop}', flags=('--dump', str(dump)))
-    for episode in pickle.loads(dump.read_bytes()):
+def test_the_dump_holds_each_number_once(dumped):
+    for episode in dumped[1]:
         for name in ('pred_scores', 'pred_label', 'gt_label'):
             assert episode[name].untyped_storage().nbytes() == episode[name].nbytes
 
 
-@pytest.mark.parametrize('loop', ['TestLoop', 'FeatureBankTestLoop'])
-def test_the_dump_says_which_videos_are_misread(trained, toy_videos, tmp_path, loop):
-    dump = tmp_path / 'predictions.pkl'
-    result = evaluate(best(trained[0]), tmp_path, f'test_cfg.type={loop}', flags=('--dump', str(dump)))
+def test_the_dump_says_which_videos_are_misread(dumped, toy_videos):
+    result, predictions = dumped
     lines = [line.split('\t') for line in (toy_videos / 'test.txt').read_text().splitlines()]
     label_of = {path: int(label) for path, label in lines}
     misread = []
-    for episode in pickle.loads(dump.read_bytes()):
+    for episode in predictions:
         assert len(set(episode['query_names'])) == len(episode['query_names']) == len(episode['pred_label'])
         for video, pred, truth in zip(episode['query_names'], episode['pred_label'], episode['gt_label']):
             assert label_of[video] == episode['class_ids'][truth]

@@ -78,7 +78,7 @@ def test_installed_copy_trains(toy_videos, tmp_path):
         text=True,
     )
     assert process.returncode == 0, process.stderr[-3000:]
-    where = 'import fsar_llava; print(fsar_llava.__file__)'
+    where = "from importlib.util import find_spec; print(find_spec('fsar_llava').origin)"
     environment = {**os.environ, 'PYTHONPATH': str(site)}
     found = subprocess.run([sys.executable, '-c', where], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert found.stdout.strip() == str(site / 'fsar_llava/__init__.py')

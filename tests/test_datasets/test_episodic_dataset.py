@@ -130,7 +130,7 @@ class TestEpisodes:
         assert loader.sampler.seed == (0 if diff_rank_seed else 7)
         assert [len(batch['inputs']) for batch in loader] == [8, 4]
 
-    def test_raw_frames(self, tmp_path, toy_videos):
+    def test_raw_frames(self, tmp_path):
         import cv2
 
         lines = []
@@ -266,7 +266,7 @@ class TestBrokenVideos:
         again = [video['data_samples'].metainfo for video in episodes(own_videos, on_error='replace')[episode]]
         assert again == metas
 
-    def test_several_replacements_are_distinct(self, own_videos, warnings_logged):
+    def test_several_replacements_are_distinct(self, own_videos):
         dataset = episodes(own_videos, on_error='replace')
         episode, _ = self.episode_with(dataset, 'query')
         way0 = [item.index for item in episode.items if item.way == 0]
@@ -290,7 +290,7 @@ class TestBrokenVideos:
             replaced.append([dataset.digest(dataset.replace_videos(sampler.episode(i), broken)) for i in range(20)])
         assert replaced[0] == replaced[1]
 
-    def test_no_replacement_left(self, own_videos, warnings_logged):
+    def test_no_replacement_left(self, own_videos):
         dataset = episodes(own_videos, on_error='replace')
         episode, position = self.episode_with(dataset, 'query')
         name = dataset.video_names[episode.items[position].index]

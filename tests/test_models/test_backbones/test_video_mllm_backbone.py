@@ -191,7 +191,7 @@ class TestSharedPrefix:
         with pytest.raises(ValueError, match='between 0 and layer=3'):
             build(layer=3).frames_of_layers(pixels, layers)
 
-    def test_depth_and_length_of_a_text(self, pixels):
+    def test_depth_and_length_of_a_text(self):
         backbone = build(layer=2, text_span='prompt')
         assert backbone.depth == DEPTH
         assert backbone.text_length('Café?') == len('Café?'.encode())

@@ -69,6 +69,9 @@ class FewShotRecognizer(BaseRecognizer):
 
         Returns:
             The features, and ``dict(loss_aux=...)`` of the neck.
+
+        Raises:
+            ValueError: If there are no ``data_samples``.
         """
         if data_samples is None:
             raise ValueError('FewShotRecognizer needs data_samples: the prompts are made from them.')

@@ -47,6 +47,7 @@ class Settings:
         temperatures: Of the head, among which to choose.
         fusion_temperatures: Of the fusion by confidence, among which to choose.
         parts: Kinds of ablations.
+        fractions: Of ``train_episodes``: shorter trainings that the headline is compared with.
         clip: The methods on CLIP.
     """
 

@@ -48,8 +48,9 @@ class EpisodeBatch:
             device: Where the index tensors are put.
 
         Raises:
-            ValueError: If the samples are not those of an :class:`EpisodicDataset`, if a query's way is not among the
-                episode's ways, if the ways of an episode differ in shots or if episodes differ in shape.
+            ValueError: If the samples are not those of an :class:`EpisodicDataset`, if their videos were blended, if a
+                query's way is not among the episode's ways, if the ways of an episode differ in shots or if episodes
+                differ in shape.
         """
         supports, queries, ways, heads = [], [], [], []
         for begin, end in _runs(data_samples):
@@ -58,6 +59,11 @@ class EpisodeBatch:
             queries.append([position for position, _ in query])
             ways.append([way for _, way in query])
             heads.append(data_samples[begin].metainfo)
+        if any(sample.gt_label.is_floating_point() for sample in data_samples if 'gt_label' in sample):
+            raise ValueError(
+                'The videos of the batch were blended (MixUp, CutMix), supports with queries and classes with each '
+                'other, but an episode needs each video as it is. Set blending=None in the data_preprocessor.'
+            )
         shapes = {(len(shots), len(shots[0]), len(query)) for shots, query in zip(supports, queries)}
         if len(shapes) > 1:
             raise ValueError(

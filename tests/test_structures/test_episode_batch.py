@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.structures import ActionDataSample
 
 from fsar_llava import EpisodeBatch
@@ -44,6 +45,16 @@ def test_same_episode_twice_stays_two_episodes():
 def test_ordinary_samples_are_refused():
     with pytest.raises(ValueError, match='EpisodicSampler'):
         EpisodeBatch.from_samples([ActionDataSample()])
+
+
+def test_blended_videos_are_refused():
+    samples = [sample.set_gt_label(sample.metainfo['class_id']) for sample in episode_samples(3, 1, 1)]
+    assert EpisodeBatch.from_samples(samples).num_ways == 3
+    data_preprocessor = ActionDataPreprocessor(blending=dict(type='MixupBlending', num_classes=3))
+    videos = [torch.zeros(1, 3, 4, 4) for _ in samples]
+    blended = data_preprocessor(dict(inputs=videos, data_samples=samples), training=True)['data_samples']
+    with pytest.raises(ValueError, match='blending=None'):
+        EpisodeBatch.from_samples(blended)
 
 
 @pytest.mark.parametrize('way', [3, -2])

@@ -80,7 +80,8 @@ class BaseMatching(nn.Module, ABC):
             Tensors by name, all with leading dimensions ``*``.
 
         Raises:
-            ValueError: If a video has fewer than ``min_frames`` valid frames.
+            ValueError: If a video has fewer than ``min_frames`` valid frames, or :meth:`describe` gives a tensor whose
+                leading dimensions are others.
             TypeError: If :meth:`describe` gives anything else than tensors by name.
         """
         self._check_frames(tokens, mask)
@@ -94,6 +95,8 @@ class BaseMatching(nn.Module, ABC):
                 f'{type(self).__name__}.describe must return tensors by name, such as dict(tokens=tokens), but got '
                 f'{type(described).__name__}.'
             )
+        for name, value in described.items():
+            self._check_described(name, value, tokens.shape)
         return described
 
     def match(self, query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
@@ -170,6 +173,19 @@ class BaseMatching(nn.Module, ABC):
                     f'{name}: {side}_mask must have the shape of {side} without D, {list(tokens.shape[:-1])}, '
                     f'but has {list(mask.shape)}.'
                 )
+
+    def _check_described(self, name: str, value: object, shape: torch.Size) -> None:
+        """Refuse what is not one entry a video: a bank would take rows of it for what belongs to single videos."""
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f'{type(self).__name__}.describe must return tensors by name, but {name!r} is {type(value).__name__}.'
+            )
+        if value.shape[: len(shape) - 2] != shape[:-2]:
+            raise ValueError(
+                f'{type(self).__name__}.describe must return tensors [*, ...] for tokens [*, T, D] = {list(shape)}, '
+                f'but {name!r} has shape {list(value.shape)}. What is the same for all videos, such as a parameter, '
+                'compare finds in the metric itself.'
+            )
 
     def _check_frames(self, tokens: Tensor, mask: Tensor | None) -> None:
         """Refuse videos that have too few valid frames for a distance to exist. Masks on a GPU cost one wait."""

@@ -275,6 +275,21 @@ def test_own_metric_that_describes_no_dict_is_told_so() -> None:
         Own(torch.Tensor, 4)(*episode())
 
 
+@pytest.mark.parametrize(
+    ('more', 'error', 'told'),
+    [
+        (8, TypeError, "'more' is int"),
+        (torch.ones(8), ValueError, r"'more' has shape \[8\]"),
+        (torch.ones(9, 8), ValueError, r"'more' has shape \[9, 8\]"),  # a bank would find a row for every video
+    ],
+)
+def test_own_metric_that_describes_more_than_videos_is_told_so(more: object, error: type, told: str) -> None:
+    own = Own(dict, 4)
+    own.describe = lambda tokens, mask: dict(tokens=tokens, more=more)
+    with pytest.raises(error, match=told):
+        own(*episode())
+
+
 def test_own_metric_of_another_shape_is_told_so() -> None:
     query, support = episode(queries=5, batch=5)
     assert Own(dict, 4)(query, support).shape == (5, 5, support.shape[1])

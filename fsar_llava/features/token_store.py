@@ -23,7 +23,8 @@ from .token_shard import (
     visual_name,
 )
 
-OPEN_SHARDS = 32
+OPEN_BYTES = 1 << 33
+"""Size of the shards that are kept open. Opening one again takes longer than reading a video, at 64 KB many times."""
 
 
 class StoredVideo(NamedTuple):
@@ -198,12 +199,12 @@ class TokenStore:
         return tokens
 
     def _file(self, shard: Path) -> object:
-        """The open shard; few are kept open, and none across a fork."""
+        """The open shard; as many are kept open as a bounded address space holds, and none across a fork."""
         if self._process != os.getpid():
             self._files, self._process = OrderedDict(), os.getpid()
         if shard not in self._files:
             self._files[shard] = open_shard(shard)
-            if len(self._files) > OPEN_SHARDS:
+            while len(self._files) > max(1, OPEN_BYTES // shard.stat().st_size):
                 self._files.popitem(last=False)
         self._files.move_to_end(shard)
         return self._files[shard]

@@ -24,6 +24,7 @@ from fsar_llava.features import (
     TokenStoreMismatchError,
     TokenWriter,
     atomic_file,
+    token_shard,
     token_store,
 )
 from fsar_llava.features.atomic_file import write_atomically
@@ -114,13 +115,23 @@ def test_the_latest_files_count_whatever_they_are_called(tmp_path: Path) -> None
         assert torch.equal(store.read(f'{number}.mp4').visual, tokens(8 + number)[0])
 
 
-def test_few_files_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_kept_open_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, range(5), shard_videos=1)
-    monkeypatch.setattr(token_store, 'OPEN_SHARDS', 2)
     store = TokenStore(tmp_path)
+    monkeypatch.setattr(token_store, 'OPEN_BYTES', 2 * max(shard.stat().st_size for shard in store.shards()))
     for number in (*range(5), 3):
         assert torch.equal(store.read(f'a b/{number}.mp4').visual, tokens(number)[0])
     assert list(store._files) == [store.videos[f'a b/{number}.mp4'].shard for number in (4, 3)]
+
+
+def test_small_files_are_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, range(40), shard_videos=1)
+    store = TokenStore(tmp_path)
+    opened = []
+    monkeypatch.setattr(token_store, 'open_shard', lambda shard: opened.append(shard) or token_shard.open_shard(shard))
+    for number in (*range(40), *range(40)):
+        store.read(f'a b/{number}.mp4')
+    assert len(opened) == 40
 
 
 @pytest.mark.parametrize('error', [KeyError, KeyboardInterrupt])

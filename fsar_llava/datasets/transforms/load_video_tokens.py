@@ -8,6 +8,7 @@ import torch
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from fsar_llava.datasets.annotations import segment
 from fsar_llava.features import TokenStore
@@ -33,8 +34,9 @@ class LoadVideoTokens(BaseTransform):
         check_content: Compare each video file, where there is one, with the content that was encoded. Size and time
             of change are compared; a file with another time is read, once by every loading process. Of a folder of
             frames, compare their number in the list too.
-        keep_bytes: How many bytes of tokens every loading process keeps in memory, those that it read first; 0 for
-            none. They are handed out again and again: what comes after this transform must not change them in place.
+        keep_bytes: How many bytes of tokens a process that loads without workers keeps in memory, those that it read
+            first; 0 for none. They are handed out again and again: what comes after this transform must not change
+            them in place. Workers keep none.
 
     Raises:
         TokenStoreMismatchError: If a field of ``expect`` differs from the store's.
@@ -75,6 +77,8 @@ class LoadVideoTokens(BaseTransform):
         )
 
     def _keep(self, video: str, tokens: dict[str, Tensor]) -> None:
+        if get_worker_info() is not None:
+            return  # a tensor that a worker hands over becomes shared memory, an open file for as long as it is kept
         size = sum(tensor.nbytes for tensor in tokens.values())
         if size <= self._room:
             # Copies: what was read may still be the file's own memory, which changes with the file.

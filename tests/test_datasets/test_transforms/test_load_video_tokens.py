@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmaction.registry import TRANSFORMS
+from torch.utils.data import DataLoader
 
 from fsar_llava.datasets import EpisodicDataset
 from fsar_llava.features import Fingerprint, TokenShardError, TokenWriter
@@ -107,3 +108,25 @@ def test_another_process_reads_its_own(store: Path) -> None:
     damage(store)
     with pytest.raises(TokenShardError, match='altered'):
         load(other, 0)
+
+
+class Tokens:
+    """A dataset of the tokens of the videos, and of how many tensors its process keeps in shared memory."""
+
+    def __init__(self, store: Path) -> None:
+        self.transform = TRANSFORMS.build(dict(type='LoadVideoTokens', store=str(store)))
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, number: int) -> tuple[dict, int]:
+        kept = [tensor for tokens in self.transform._kept.values() for tensor in tokens.values()]
+        return load(self.transform, number), sum(tensor.is_shared() for tensor in kept)
+
+
+def test_a_worker_keeps_nothing_that_it_hands_over(store: Path) -> None:
+    loader = DataLoader(Tokens(store), batch_size=None, num_workers=1, persistent_workers=True)
+    for _ in range(3):
+        found = list(loader)
+        assert [tokens['visual'].unique().item() for tokens, _ in found] == [0, 1, 2]
+    assert [shared for _, shared in found] == [0, 0, 0]

@@ -189,9 +189,10 @@ class Audit:
             lines.append(f'{len(self.short)} shorter than {self.num_frames} frames, such as {path!r} with {number}')
         for group in (self.duplicates or [])[:1]:
             leaks = sum(group['leak'] for group in self.duplicates)
+            first, second, *_ = group['videos']  # there may be hundreds of one placeholder
             lines.append(
-                f'{len(self.duplicates)} groups of the same content, {leaks} of them across splits, such as '
-                f'{group["videos"]}'
+                f'{len(self.duplicates)} groups of the same content, {leaks} of them across splits, such as {first!r} '
+                f'and {second!r}'
             )
         for split in SPLITS:
             written = {row['class_name']: row['written'] for row in self.classes() if row['split'] == split}

@@ -45,7 +45,8 @@ def test_audit_names_every_condition(videos, tmp_path, decoder):
     if decoder == 'pyav':
         pytest.importorskip('av')
     out = tmp_path / 'out'
-    prepare_dataset('hmdb51', videos, out, decoder=decoder, workers=2)
+    findings = prepare_dataset('hmdb51', videos, out, decoder=decoder, workers=2).findings()
+    assert any(line.endswith("such as 'walk/good.avi' and 'walk/same.avi'") for line in findings)  # two, not the group
     audit = json.loads((out / 'audit.json').read_text())
     assert {found['video'] for found in audit['unreadable']} == BAD
     assert all(len(found['reason']) > len('unreadable; ') for found in audit['unreadable'])

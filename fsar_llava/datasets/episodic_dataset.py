@@ -45,7 +45,7 @@ class EpisodicDataset(Dataset):
         classes: Class names by label, or a text file with one name a line. Defaults to ``classes`` in the metainfo of
             the wrapped dataset, else to the labels themselves.
         on_error: What to do about a video that cannot be loaded: ``'raise'`` an error, or ``'replace'`` it by another
-            video of its class that the episode does not use, and log a warning.
+            video of its class that the episode does not use, and log it as an error.
 
     Attributes:
         dataset: The wrapped dataset.
@@ -112,7 +112,7 @@ class EpisodicDataset(Dataset):
             )
         played, videos, notes = self._cast(episode, self.load_video)
         for note in notes:
-            print_log(note, 'current', logging.WARNING)
+            print_log(note, 'current', logging.ERROR)  # of several processes, all but the first hide warnings
         for video, stamp in zip(videos, self.stamps(played)):
             for name, value in stamp.items():  # set_metainfo() would copy what cannot change
                 video['data_samples'].set_field(value, name, field_type='metainfo')

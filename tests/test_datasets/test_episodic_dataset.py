@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections import Counter
+from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import torch
 from mmaction.datasets import repeat_pseudo_collate
 from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset, ConcatDataset
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
@@ -265,6 +266,18 @@ class TestBrokenVideos:
         assert new['video_name'] in message
         again = [video['data_samples'].metainfo for video in episodes(own_videos, on_error='replace')[episode]]
         assert again == metas
+
+    @pytest.mark.parametrize('rank', [0, 1])
+    def test_every_process_says_what_it_replaces(self, own_videos, rank, monkeypatch, capsys):
+        dataset = episodes(own_videos, on_error='replace')
+        episode, position = self.episode_with(dataset, 'query')
+        name = dataset.video_names[episode.items[position].index]
+        (own_videos / 'videos' / name).write_bytes(b'')
+        monkeypatch.setattr('mmengine.logging.logger._get_rank', lambda: rank)
+        monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
+        MMLogger.get_instance('own')
+        dataset[episode]
+        assert name in ''.join(capsys.readouterr())
 
     def test_several_replacements_are_distinct(self, own_videos):
         dataset = episodes(own_videos, on_error='replace')

@@ -185,7 +185,8 @@ class FeatureBankLoop(BaseLoop):
         errors: dict[int, str] = {}
         for number, (loaded, batch, failed) in enumerate(self.dataloader):
             call_hook(f'before_{self.stage}_iter', batch_idx=number, data_batch=batch)
-            self._report(failed)
+            if failed and self.episodes.dataset.on_error == 'raise':
+                raise RuntimeError(f'{next(iter(failed.values()))}. {REMEDY}')
             errors.update(failed)
             if loaded:
                 own = [rows[video] for video in loaded]
@@ -197,14 +198,10 @@ class FeatureBankLoop(BaseLoop):
                         bank.device = self._bank_device(features, len(variants))
                 bank.add([row for part in own for row in part], features)
             call_hook(f'after_{self.stage}_iter', batch_idx=number, data_batch=batch, outputs=())
-        return {video: error for part in all_gather_object(errors) for video, error in part.items()}
-
-    def _report(self, failed: Mapping[int, str]) -> None:
-        """Warn of videos that cannot be loaded, or stop at the first of them, as the dataset is set to."""
-        for error in failed.values():
-            if self.episodes.dataset.on_error == 'raise':
-                raise RuntimeError(f'{error}. {REMEDY}')
+        errors = {video: error for part in all_gather_object(errors) for video, error in part.items()}
+        for error in errors.values():  # not before: only the first process shows warnings
             self.runner.logger.warning(f'{error}. Other videos of its class take its place.')
+        return errors
 
     def _bank_device(self, features: VideoFeatures, num_rows: int) -> torch.device:
         """The configured device, else that of the features if it has room for all of them twice."""

@@ -390,6 +390,20 @@ class TestUnreadableVideos:
             file.unlink()
         assert_equal_results(*results)
 
+    def test_the_log_names_those_of_other_processes(
+        self, run_test: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        def warn(cfg: Config) -> None:
+            self.replace(cfg)
+            cfg.log_level = 'WARNING'
+
+        elsewhere = [{0: 'Cannot load the video of another process'}]
+        monkeypatch.setattr(
+            feature_bank_loop, 'all_gather_object', lambda own: [own, elsewhere.pop() if elsewhere else {}]
+        )
+        run_test(OTAM, warn, type='FeatureBankTestLoop')
+        assert 'Cannot load the video of another process' in ''.join(capsys.readouterr())
+
     def test_the_log_counts_the_batches_of_the_first_pass(
         self, run_test: Callable[..., dict], broken: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:

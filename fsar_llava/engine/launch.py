@@ -129,4 +129,7 @@ def build_runner(cfg: Config) -> Runner:
     """The runner of a config, mmengine's own unless ``runner_type`` names another."""
     from mmaction.registry import RUNNERS
 
+    if (cfg.get('randomness') or {}).get('deterministic'):
+        # Earlier releases of torch refuse every matrix product on a GPU without it.
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

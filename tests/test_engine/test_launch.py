@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 import torch
+from mmaction.registry import RUNNERS
 from mmengine.config import Config
 
-from fsar_llava.engine.launch import set_local_rank, use_gloo_without_gpu, work_dir_of
+from fsar_llava.engine.launch import build_runner, set_local_rank, use_gloo_without_gpu, work_dir_of
 
 
 def test_one_process_needs_nothing():
@@ -97,3 +98,21 @@ def test_processes_wait_as_long_as_the_config_says(monkeypatch, seconds):
     cfg = Config() if seconds is None else Config(dict(env_cfg=dict(dist_cfg=dict(timeout=seconds))))
     use_gloo_without_gpu(cfg, 'pytorch')
     assert asked == [seconds and timedelta(seconds=seconds)]
+
+
+@pytest.mark.parametrize(
+    ('randomness', 'set_before', 'expected'),
+    [
+        (dict(deterministic=True), None, ':4096:8'),
+        (dict(deterministic=True), ':16:8', ':16:8'),
+        (dict(deterministic=False), None, None),
+        (None, None, None),
+    ],
+)
+def test_deterministic_runs_may_multiply_on_a_gpu(monkeypatch, randomness, set_before, expected):
+    """Earlier releases of torch ask for this variable there, and refuse without it."""
+    monkeypatch.setattr(RUNNERS, 'build', lambda cfg: os.environ.get('CUBLAS_WORKSPACE_CONFIG'))
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', set_before or '')  # restored behind the test, also if it was not set
+    if set_before is None:
+        monkeypatch.delenv('CUBLAS_WORKSPACE_CONFIG')
+    assert build_runner(Config(dict(runner_type='Any', randomness=randomness))) == expected

@@ -12,8 +12,11 @@ from fsar_llava.structures import BankRows, VideoFeatures, gather
 
 from .episode_plan import EpisodePlan
 
-FEATURE_BYTES = {'cpu': 1 << 22, 'cuda': 1 << 29}
-"""Features that are gathered at a time: on a CPU what its caches hold, beside what a head makes of them."""
+FEATURE_BYTES = {'cpu': 1 << 22, 'cuda': 1 << 27}
+"""Features that are gathered at a time: on a CPU what its caches hold, beside what a head makes of them.
+
+That is up to 17 times as much (CLIP-M2DF, 5-shot), which on a GPU must fit beside the model and its optimiser.
+"""
 
 PREPARED_BYTES = {'cpu': 1 << 26, 'cuda': 1 << 28}
 """The same of the largest tensor that a metric prepared: long steps are faster, and metrics gather less at a time."""

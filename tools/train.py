@@ -32,8 +32,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='?',
         const='auto',
         help='resume from this checkpoint; without a value, from the latest one in the work dir. Keep the numbers of '
-        'processes and episodes and the batch size: schedules of the learning rate count iterations, and with others '
-        'would end before the training or behind it',
+        'processes and episodes and the batch size: schedules of the learning rate count iterations, and would '
+        'otherwise end before or after the training',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (fp16, GPU only)')
     parser.add_argument('--no-validate', action='store_true', help='no validation during training')

@@ -176,7 +176,7 @@ class PretrainedSource:
 def _remedy(name: str | Path) -> str:
     if HUB_PATTERN.fullmatch(str(name)) and not Path(name).is_dir():
         return f"Download it with: hf download {name} --local-dir FOLDER, and set model='FOLDER'."
-    return f'Download it with: hf download {HUB_ID} --local-dir {name}'
+    return f'Give a complete folder; that of Video-LLaVA-7B comes with: hf download {HUB_ID} --local-dir {name}'
 
 
 def _quantization_options(quantization: str, dtype: torch.dtype, device: torch.device) -> dict:

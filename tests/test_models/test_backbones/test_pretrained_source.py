@@ -123,7 +123,7 @@ class TestMissing:
 
     def test_folder_of_another_directory(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(FileNotFoundError, match=f'no folder a/b/c .*A relative path counts from {tmp_path}'):
+        with pytest.raises(FileNotFoundError, match=f'no folder a/b/c .*counts from {tmp_path}. Give a complete'):
             PretrainedSource('a/b/c')
         with pytest.raises(FileNotFoundError) as error:
             PretrainedSource('/no/such/folder')

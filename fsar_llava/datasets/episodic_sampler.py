@@ -55,8 +55,9 @@ class EpisodicSampler(Sampler[Episode]):
         groups: Sequence[Sequence[str | int]] | None = None,
     ) -> None:
         check_integers(self, num_ways=num_ways, num_shots=num_shots, num_queries=num_queries)
+        check_integers(self, 0, optional=True, seed=seed)
         self.seed = 0 if seed is None else int(seed)
-        if not 0 <= self.seed < WORD**2:
+        if self.seed >= WORD**2:
             raise ValueError(f'EpisodicSampler: seed must be 0 to 2**64 - 1, but is {seed}.')
         self.dataset = dataset
         self.num_ways, self.num_shots, self.num_queries = num_ways, num_shots, num_queries

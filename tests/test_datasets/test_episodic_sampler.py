@@ -225,7 +225,10 @@ def test_registered():
         ([6], dict(num_shots=2.5), r'num_shots must be an integer of at least 1, but is 2\.5\.'),
         ([6], dict(num_queries=True), r'num_queries must be an integer of at least 1, but is True\.'),
         ([6], dict(num_queries=None), r'num_queries must be an integer of at least 1, but is None\.'),
-        ([6], dict(num_ways=1, seed=-1), r'seed must be 0 to 2\*\*64 - 1, but is -1\.'),
+        ([6], dict(num_ways=1, seed=-1), r'seed must be an integer of at least 0, but is -1\.'),
+        ([6], dict(num_ways=1, seed=1.5), r'seed must be an integer of at least 0, but is 1\.5\.'),
+        ([6], dict(num_ways=1, seed='one'), r"seed must be an integer of at least 0, but is 'one'\."),
+        ([6], dict(num_ways=1, seed=2**64), r'seed must be 0 to 2\*\*64 - 1, but is 18446744073709551616\.'),
         ([6, 6], dict(groups=[]), r"groups must be like \[\['class a', 'class b'\], \.\.\.\], but is \[\]\."),
         ([6, 6], dict(groups=['class 0', 'class 1']), r"must be like .* but is \['class 0', 'class 1'\]\."),
         (

@@ -73,7 +73,7 @@ def fixed_templates(prompt_sets: Sequence[PromptSet]) -> list[str]:
     """
     for prompts in prompt_sets:
         for role, template in prompts.identity().items():
-            if template and '{options}' in template:
+            if PromptSet(support=template, query=None).episode_conditioned:
                 raise ValueError(
                     f'The {role} prompt {template!r} lists the classes of an episode, so that its tokens differ from '
                     'episode to episode and cannot be stored. Either test from videos with '

@@ -29,7 +29,7 @@ from fsar_llava.features.extraction_job import ExtractionJob, make_jobs
 from fsar_llava.features.store_care import verify
 from fsar_llava.features.token_extractor import TokenExtractor
 from fsar_llava.features.token_shard import ForeignShardError
-from fsar_llava.models.prompts import PROMPT_SETS
+from fsar_llava.models.prompts import PROMPT_SETS, PromptSet
 from tests.conftest import REPOSITORY, load_tool
 from tests.test_configs import LEAVES, shrink
 from tests.test_features.plain_configs import plain_configs  # noqa: F401
@@ -258,6 +258,17 @@ def test_several_prompts_of_one_forward(data_root: Path, tmp_path: Path, monkeyp
 def test_prompts_of_an_episode_cannot_be_stored(data_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='FeatureBankTestLoop'):
         extract(tmp_path, '--cfg-options', 'model.prompts=known')
+
+
+@pytest.mark.parametrize('field', ['{options}', '{options!r}', '{options:s}'])
+def test_however_a_prompt_lists_the_classes(field: str) -> None:
+    with pytest.raises(ValueError, match=r'The query prompt .* lists the classes of an episode'):
+        tool.fixed_templates([PromptSet(support=None, query=f'Which of {field}?')])
+
+
+def test_braces_that_are_no_field_list_no_classes() -> None:
+    template = 'What is {{options}}?'
+    assert tool.fixed_templates([PromptSet(support=None, query=template)]) == [template]
 
 
 def test_classes_in_a_config_mean_their_names(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

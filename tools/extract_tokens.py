@@ -53,9 +53,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--prompts', nargs='+', choices=sorted(PROMPT_SETS), help="prompt sets to store; default: the config's"
     )
     parser.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], help="default: the backbone's")
-    parser.add_argument('--batch-size', type=int, help='videos at a time; default: what the memory holds')
+    parser.add_argument('--batch-size', type=int, help='videos at a time; default: what a GPU holds, 8 on a CPU')
     parser.add_argument('--num-workers', type=int, help="processes that decode; default: the test dataloader's")
-    parser.add_argument('--shard-size', type=int, default=256, help='MB of a file of the store; default 256')
+    parser.add_argument('--shard-size', type=int, default=256, help='MB of a file, of 256 videos at most; default 256')
     parser.add_argument('--dry-run', action='store_true', help='only say how many videos and bytes there are to do')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')

@@ -148,7 +148,7 @@ def sample_training_programs(
     Args:
         count: Number of programs.
         rng: Source of randomness.
-        known: Share of meta-train classes; the rest are random compositions.
+        known: Share drawn from the meta-train classes; the rest are random compositions, some of them such classes too.
         lengths: Shares of one, two and three primitives among the random compositions.
     """
     programs = []

@@ -54,10 +54,11 @@ class MAFSARBackbone(CLIPBackbone):
 
         Args:
             inputs: ``[V, T, C, H, W]`` normalised frames.
-            prompts: V texts, None for a video without text: a query.
+            prompts: V texts, None for a video without text: a query. None for no texts at all.
 
         Returns:
-            visual ``[V, T, D]``; textual ``[V, 1, D]`` with mask ``[V, 1]``, zero and False for a video without text.
+            visual ``[V, T, D]``; textual ``[V, 1, D]`` with mask ``[V, 1]``, zero and False for a video without text,
+            or None if there are no texts at all.
 
         Raises:
             ValueError: If the frames have another size than the encoder's, or come without their videos.

@@ -61,7 +61,7 @@ def _tensors(features: VideoFeatures) -> tuple[Tensor, ...]:
 def _stamp(samples: Sequence[ActionDataSample], stamps: Sequence[Sequence[Stamp]]) -> list[ActionDataSample]:
     """A sample for each variant of each video."""
     stamped = []
-    for sample, variants in zip(samples, stamps):
+    for sample, variants in zip(samples, stamps, strict=True):
         for stamp in variants:
             copy = sample.clone()
             copy.set_metainfo(dict(stamp))

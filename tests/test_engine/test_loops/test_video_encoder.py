@@ -61,6 +61,16 @@ def test_portions_of_the_neck_change_nothing(monkeypatch: pytest.MonkeyPatch, ro
     assert found.textual_mask.shape == (6, 2)
 
 
+def test_each_video_needs_its_stamps() -> None:
+    batch = dict(inputs=torch.zeros(3, 1), data_samples=[ActionDataSample() for _ in range(3)])
+    model = SimpleNamespace(
+        data_preprocessor=lambda data, training: data,
+        extract_feat=lambda inputs, test_mode: (torch.zeros(6, 4), {}),  # would make two videos of three
+    )
+    with pytest.raises(ValueError, match='shorter'):
+        video_encoder.encode_videos(model, batch, [[dict(video_index=0)], [dict(video_index=1)]])
+
+
 def stamp(role: str, names: tuple[str, ...]) -> dict:
     return dict(video_index=7, role=role, class_name='a', class_names=names)
 

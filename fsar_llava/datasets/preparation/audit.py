@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fsar_llava.datasets.list_hash import list_hash
 from fsar_llava.datasets.preparation.records import Opened
 from fsar_llava.datasets.preparation.selection import Selection
+from fsar_llava.datasets.preparation.video_tree import VIDEO_EXTENSIONS
 from fsar_llava.datasets.splits import SPLITS, ClassSplit
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Audit:
         opened: What the decoder said about each video; None where they were not opened.
         decoder: Which decoder that was.
         layout: Settings of ``RawframeDataset`` where the videos are folders of images.
+        others: How many files are no videos by their names, by extension.
     """
 
     split: ClassSplit
@@ -50,6 +52,7 @@ class Audit:
     opened: Mapping[str, Opened] | None = None
     decoder: str | None = None
     layout: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, int] = field(default_factory=dict)
 
     def hash(self, *splits: str) -> str:
         """:func:`list_hash` of what is written for some splits."""
@@ -149,6 +152,7 @@ class Audit:
                 dict(mismatch._asdict(), videos=number) for mismatch, number in self.selection.case_mismatches.items()
             ],
             extra=dict(total=sum(extra.values()), by_folder=dict(sorted(extra.items()))),
+            others=dict(sorted(self.others.items())),
         )
 
     def write(self, out: Path) -> None:
@@ -180,6 +184,10 @@ class Audit:
         for kind in ('missing', 'repeated', 'refused', 'unreadable', 'extra'):
             if found := self.left_out(kind):
                 lines.append(f'{len(found)} {kind}, such as {found[0]["video"]!r}: {found[0]["reason"]}')
+        if self.others:
+            kinds = ', '.join(f'{number} {kind}' for kind, number in sorted(self.others.items()))
+            wanted = 'numbered images' if self.layout else ', '.join(VIDEO_EXTENSIONS)
+            lines.append(f'Files that count for nothing: {kinds} (videos are {wanted})')
         if mismatches := self.selection.case_mismatches:
             first = next(iter(mismatches))
             lines.append(

@@ -78,13 +78,13 @@ def prepare_dataset(
         raise ValueError(
             f'--ratio, --seed and --class-lists divide the classes of custom; those of {dataset} are divided already.'
         )
-    found, passed_over = scan_frames(root) if frames else scan_videos(root)
-    folders = {folder.path: folder for folder in found} if frames else {}
-    shown = list(folders) if frames else found
+    scan = scan_frames(root) if frames else scan_videos(root)
+    folders = {folder.path: folder for folder in scan.videos} if frames else {}
+    shown = list(folders) if frames else scan.videos
     split = load_split(dataset) if dataset != 'custom' else _custom_split(shown, class_lists, ratio, seed)
     tree = VideoTree(shown, split, youtube=dataset == 'kinetics100', by_top_folder=dataset == 'custom')
     selection, source = _select(tree, lists, official)
-    selection.left_out += [LeftOut(path, 'extra', f'extra; {reason}') for path, reason in passed_over.items()]
+    selection.left_out += [LeftOut(path, 'extra', f'extra; {reason}') for path, reason in scan.passed_over.items()]
     leave_out_unwritable(selection, frames=frames)
     layout = choose_layout(selection, folders) if frames else {}
     if not selection.entries:
@@ -92,7 +92,7 @@ def prepare_dataset(
 
     out.mkdir(parents=True, exist_ok=True)
     selection.entries.sort(key=lambda entry: (split.labels[entry.class_name], entry.path))
-    audit = Audit(split, selection, source, str(root.resolve()), num_frames, layout=layout)
+    audit = Audit(split, selection, source, str(root.resolve()), num_frames, layout=layout, others=scan.others)
     if open_videos:
         audit.decoder = 'frames' if frames else decoder
         opener = VideoOpener(root, out / 'opened.jsonl', decoder=audit.decoder, workers=workers)

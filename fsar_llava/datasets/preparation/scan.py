@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fsar_llava.datasets.preparation.video_tree import is_video
@@ -31,28 +32,50 @@ class FrameFolder(NamedTuple):
     gaps: bool
 
 
-def scan_videos(root: Path) -> tuple[list[str], dict[str, str]]:
-    """The video files below a folder.
+class Scan(NamedTuple):
+    """What lies below a folder.
 
-    Returns:
-        Their paths relative to ``root``; and what was passed over, with the reason: files that systems hide
-        (``._name.avi`` of macOS archives) and further links to a folder.
+    Attributes:
+        videos: Paths of video files relative to the root, or folders of images.
+        passed_over: The reason for each of these: files that systems hide (``._name.avi`` of macOS archives) and
+            further links to a folder.
+        others: How many files are neither, by extension; hidden ones do not count.
     """
-    shown, passed_over = [], {}
-    for prefix, names in _walk(root, passed_over):
-        for name in filter(is_video, names):
-            if name.startswith('.'):
-                passed_over[prefix + name] = 'the name begins with a dot'
+
+    videos: list
+    passed_over: dict[str, str]
+    others: Counter[str]
+
+
+def scan_videos(root: Path) -> Scan:
+    """The video files below a folder."""
+    scan = Scan([], {}, Counter())
+    for prefix, names in _walk(root, scan.passed_over):
+        for name in names:
+            if not is_video(name):
+                _count(name, scan.others)
+            elif name.startswith('.'):
+                scan.passed_over[prefix + name] = 'the name begins with a dot'
             else:
-                shown.append(prefix + name)
-    return shown, passed_over
+                scan.videos.append(prefix + name)
+    return scan
 
 
-def scan_frames(root: Path) -> tuple[list[FrameFolder], dict[str, str]]:
-    """The folders below a folder that hold numbered images, each a video; and what was passed over, with the reason."""
-    passed_over: dict[str, str] = {}
-    found = (_frame_folder(prefix.rstrip('/'), names) for prefix, names in _walk(root, passed_over))
-    return [folder for folder in found if folder], passed_over
+def scan_frames(root: Path) -> Scan:
+    """The folders below a folder that hold numbered images, each a video."""
+    scan = Scan([], {}, Counter())
+    for prefix, names in _walk(root, scan.passed_over):
+        if folder := _frame_folder(prefix.rstrip('/'), names):
+            scan.videos.append(folder)
+        for name in names:
+            if not FRAME.fullmatch(name):
+                _count(name, scan.others)
+    return scan
+
+
+def _count(name: str, others: Counter[str]) -> None:
+    if not name.startswith('.'):
+        others[PurePosixPath(name).suffix.lower() or 'no extension'] += 1
 
 
 def _frame_folder(path: str, names: list[str]) -> FrameFolder | None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from mmaction.datasets import RawframeDataset
 from fsar_llava.datasets import EpisodicDataset
 from fsar_llava.datasets.annotations import name_classes
 from fsar_llava.datasets.preparation import prepare_dataset
+from fsar_llava.datasets.preparation.scan import Scan
 from fsar_llava.datasets.splits import load_split
 from tests.conftest import REPOSITORY, load_tool
 
@@ -207,6 +209,23 @@ def test_what_lies_beside_own_videos_is_none(make_tree, tmp_path, names, beside,
     assert [out.video for out in audit.selection.left_out] == [beside]
 
 
+@pytest.mark.parametrize(
+    ('video', 'wanted', 'frames'),
+    [('1.MTS', '.3gp, .avi', False), ('1/img_1.jpg', 'numbered images', True)],
+    ids=['files', 'images'],
+)
+def test_files_of_other_kinds_are_counted(make_tree, tmp_path, video, wanted, frames):
+    videos = [f'{name}/{video}' for name in ('jump', 'run', 'sit', 'wave')]
+    others = ['jump/2.gif', 'jump/3.GIF', 'run/notes.txt', 'LICENSE', 'sit/.DS_Store']
+    audit = prepare_dataset(
+        'custom', make_tree(dict.fromkeys(videos + others, b'')), tmp_path / 'out', frames=frames, open_videos=False
+    )
+    assert len(audit.selection.entries) == 4
+    assert report(tmp_path / 'out')['others'] == {'.gif': 2, '.txt': 1, 'no extension': 1}
+    (finding,) = (line for line in audit.findings() if 'count for nothing' in line)
+    assert f'2 .gif, 1 .txt, 1 no extension (videos are {wanted}' in finding
+
+
 def test_a_class_folder_in_another_encoding_is_named(make_tree, tmp_path):
     videos = make_tree({**CUSTOM, os.fsdecode(b'caf\xe9/0.mp4'): b''})
     with pytest.raises(ValueError, match=r"class folder 'caf\\udce9' is not valid UTF-8.*Rename it"):
@@ -271,7 +290,7 @@ def test_a_hundred_thousand_lines_take_seconds(make_tree, write_file, tmp_path, 
     module = sys.modules['fsar_llava.datasets.preparation.prepare_dataset']
     count = 100_000
     names = [f'{number}.webm' for number in range(count + 50_000)]
-    monkeypatch.setattr(module, 'scan_videos', lambda root: (names, {}))
+    monkeypatch.setattr(module, 'scan_videos', lambda root: Scan(names, {}, Counter()))
     classes = list(load_split('ssv2_full').classes['train'])
     records = [dict(id=str(number), template=classes[number % 64]) for number in range(count)]
     files = [write_file('train.json', json.dumps(records)), write_file('validation.json', '[]')]

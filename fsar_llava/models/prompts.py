@@ -39,6 +39,12 @@ class PromptSet:
                     f'{sorted(FIELDS[role])}. (A query prompt with its own class name would give the answer away; '
                     'write {{ and }} for braces.)'
                 )
+            try:
+                (template or '').format(**dict.fromkeys(FIELDS[role], ''))
+            except (KeyError, ValueError) as error:  # of what stands behind a colon or an exclamation mark
+                raise ValueError(
+                    f'The {role} prompt {template!r} is no valid template: {error}. Write fields as {{options}}.'
+                ) from error
 
     def __call__(self, data_samples: Sequence[ActionDataSample]) -> list[str | None]:
         """The prompts of V videos.

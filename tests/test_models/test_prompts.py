@@ -86,6 +86,9 @@ def test_identity():
         (dict(support='a', query='{class_name}'), ValueError, r"contains \['class_name'\], but a query prompt"),
         (dict(support='{classname}', query='a'), ValueError, r"contains \['classname'\], but a support prompt"),
         (dict(support='{', query='a'), ValueError, 'no valid template'),
+        (dict(support='a', query='{options:5d}'), ValueError, r"code 'd' .* Write fields as \{options\}"),
+        (dict(support='a', query='{options:{class_name}}'), ValueError, "no valid template: 'class_name'"),
+        (dict(support='{class_name!z}', query='a'), ValueError, 'no valid template: .*conversion'),
         (dict(support=3, query='a'), TypeError, 'must be a text or None, but is 3'),
     ],
 )

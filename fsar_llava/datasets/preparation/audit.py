@@ -187,7 +187,7 @@ class Audit:
         if self.others:
             kinds = ', '.join(f'{number} {kind}' for kind, number in sorted(self.others.items()))
             wanted = 'numbered images' if self.layout else ', '.join(VIDEO_EXTENSIONS)
-            lines.append(f'Files that count for nothing: {kinds} (videos are {wanted})')
+            lines.append(f'{sum(self.others.values())} files are no videos by their names: {kinds}. Expected {wanted}')
         if mismatches := self.selection.case_mismatches:
             first = next(iter(mismatches))
             lines.append(

@@ -53,6 +53,7 @@ class BankRows(PreparedVideos):
 
     Attributes:
         bank: Tensors of all videos.
+        rows: Which of them, ``[B, Q]`` or ``[B, N, K]``.
     """
 
     def __init__(self, bank: Mapping[str, Tensor], rows: Tensor) -> None:
@@ -63,14 +64,14 @@ class BankRows(PreparedVideos):
             rows: ``[B, Q]`` or ``[B, N, K]``.
         """
         super().__init__(bank, 0)
-        self.bank, self.shape, self._rows = bank, rows.shape, rows
+        self.bank, self.shape, self.rows = bank, rows.shape, rows
 
     def __getitem__(self, name: str) -> Tensor:
-        return gather(self.bank[name], self._rows)
+        return gather(self.bank[name], self.rows)
 
     def part(self, begin: int, end: int) -> BankRows:
         """Those of some episodes."""
-        return BankRows(self.bank, self._rows[begin:end])
+        return BankRows(self.bank, self.rows[begin:end])
 
 
 def gather(bank: Tensor, rows: Tensor) -> Tensor:

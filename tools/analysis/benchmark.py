@@ -39,8 +39,6 @@ from benchmark_known import measure_known
 from benchmark_training import measure_training
 
 WAYS, SHOTS, QUERIES, FRAMES, WIDTH, VIDEOS = 5, 1, 5, 8, 512, 2000
-PORTION = 50
-"""Episodes whose frames a CPU's cache holds."""
 ROUNDS = 9
 """How often the floor and what is compared with it are run, in turns: the speed of a machine changes while it works."""
 
@@ -67,20 +65,6 @@ def random_plan(episodes: int) -> EpisodePlan:
 
 def head(**matching: object) -> torch.nn.Module:
     return MODELS.build(dict(type='PrototypeHead', matching=matching)).eval()
-
-
-def gathered(plan: EpisodePlan, bank: torch.Tensor, begin: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Frames ``[B, Q T, D]`` of queries and ``[B, N K T, D]`` of supports of some episodes."""
-    support, query = plan.indices(begin, end, bank.device)
-    return gather(bank, query).flatten(1, 2), gather(bank, support).flatten(1, 3)
-
-
-def products(plan: EpisodePlan, bank: torch.Tensor, step: int = PORTION) -> None:
-    """The frame-similarity products of all episodes, a portion of them at a time, with gathering what they multiply."""
-    for begin in range(0, len(plan), step):
-        one, other = gathered(plan, bank, begin, begin + step)
-        torch.bmm(one, other.mT)
-        del one, other  # their memory is used for the next ones
 
 
 def plain_otam(plan: EpisodePlan, bank: torch.Tensor, episodes: int, smoothing: float = 0.1) -> torch.Tensor:
@@ -124,11 +108,11 @@ def measure_scoring(episodes: int) -> list[Row]:
     scorers['OTAM'].logits(plan)
     twice = random_plan(2 * episodes)
     memory = peak_memory(lambda: scorers['OTAM'].logits(twice))
-    one, other = gathered(plan, bank, 0, len(plan))
+    support, query = plan.indices(0, len(plan), bank.device)
+    one, other = gather(bank, query).flatten(1, 2), gather(bank, support).flatten(1, 3)
     half = random_plan(episodes // 2)
     tasks = {
         'floor': lambda: torch.bmm(one, other.mT),
-        'gathering': lambda: products(plan, bank),
         **{name: lambda scorer=scorer: scorer.logits(plan) for name, scorer in scorers.items()},
         'half': lambda: scorers['OTAM'].logits(half),
     }
@@ -137,15 +121,10 @@ def measure_scoring(episodes: int) -> list[Row]:
     def median(name: str, divisor: str | None = None) -> float:
         return statistics.median(times[name] / (times[divisor] if divisor else 1) for times in rounds)
 
-    rows: list[Row] = [
-        ('floor: batched frame-similarity product alone, s', median('floor'), ''),
-        ('the same product in portions, with gathering its factors, s', median('gathering'), ''),
-        ('... / floor', median('gathering', 'floor'), ''),
-    ]
+    rows: list[Row] = [('floor: batched frame-similarity product alone, s', median('floor'), '')]
     for name, limit in (('OTAM', 2.5), ('BiMHM', 1.5), ('CosineMatching', 1.5)):
         rows.append((f'{name}, s', median(name), ''))
         rows.append((f'{name} / floor', median(name, 'floor'), f'<= {limit}'))
-        rows.append((f'{name} / (product + gathering)', median(name, 'gathering'), ''))
     few = 10
     plain = seconds(lambda: plain_otam(plan, bank, few), repeat=1) * episodes / few
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -17,8 +16,8 @@ SHORTEST = 1e-12
 CACHE_STRIDE, CACHE_SHIFT = 1024, 32
 """Frames a multiple of so many bytes apart compete for the same lines of a CPU's cache; so many more part them."""
 
-GATHERED_BYTES = 1 << 22
-"""Frames that are gathered from a bank at a time, so that a CPU's cache holds them until they are multiplied."""
+GATHERED_BYTES = 3 << 18
+"""Frames that a core gathers from a bank at a time: its cache holds them until they are multiplied."""
 
 
 def describe_frames(tokens: Tensor, mask: Tensor | None = None, *, with_norm: bool = True) -> dict[str, Tensor]:
@@ -72,25 +71,39 @@ def frame_similarity(query: Mapping[str, Tensor], support: Mapping[str, Tensor],
 
 def _products(query: Mapping[str, Tensor], support: Mapping[str, Tensor]) -> Tensor:
     """Inner products of directions, ``[B, Q, A, N, K, C]``."""
-    on_demand = isinstance(query, BankRows) and isinstance(support, BankRows)
-    if not on_demand or query.device.type != 'cpu' or torch.is_grad_enabled():
-        return _multiply(query['direction'], support['direction'])
-    asking, answering = (side.bank['direction'] for side in (query, support))
-    size = max(bank[0].nbytes * math.prod(side.shape[1:]) for bank, side in ((asking, query), (answering, support)))
-    step = max(1, GATHERED_BYTES // size)
-    products = asking.new_empty(*query.shape, asking.shape[1], *support.shape[1:], answering.shape[1])
-    for begin in range(0, len(products), step):
-        sides = (side.part(begin, begin + step)['direction'] for side in (query, support))
-        _multiply(*sides, out=products[begin : begin + step])
-    return products
+    if isinstance(query, BankRows) and isinstance(support, BankRows) and query.bank is support.bank:
+        bank = query.bank['direction']
+        if bank.device.type == 'cpu' and not torch.is_grad_enabled():
+            return _bank_products(bank, query.rows, support.rows)
+    asking, answering = query['direction'], support['direction']
+    products = torch.bmm(asking.flatten(1, 2), answering.flatten(1, 3).mT)
+    return products.view(*asking.shape[:3], *answering.shape[1:4])
 
 
-def _multiply(query: Tensor, support: Tensor, out: Tensor | None = None) -> Tensor:
-    """``[B, Q, A, N, K, C]`` from ``[B, Q, A, D]`` and ``[B, N, K, C, D]``, in one batched matrix product."""
-    # Plain reshapes: einops would take a tenth of the time of the few episodes that a CPU multiplies at once.
-    flat = None if out is None else out.flatten(3).flatten(1, 2)
-    products = torch.bmm(query.flatten(1, 2), support.flatten(1, 3).mT, out=flat)
-    return products.view(*query.shape[:3], *support.shape[1:4])
+def _bank_products(bank: Tensor, query: Tensor, support: Tensor) -> Tensor:
+    """Inner products ``[B, Q, T, N, K, T]`` of rows ``[B, Q]`` and ``[B, N, K]`` of a bank ``[U, T, D]`` on a CPU.
+
+    A few episodes at a time, always in the same place: what a core has just gathered is still in its cache when it is
+    multiplied. Whatever else a step would do (take views, ask for memory) is done before, since it would cost as much.
+    """
+    rows = torch.cat((query, support.flatten(1)), dim=1)
+    videos, (num_frames, width) = rows.shape[1], bank.shape[1:]
+    asking = query.shape[1] * num_frames
+    step = min(len(rows), torch.get_num_threads() * max(1, GATHERED_BYTES // (bank[0].nbytes * videos))) or 1
+    gathered = bank.new_empty(step, videos * num_frames, width)
+    products = bank.new_empty(len(rows), asking, videos * num_frames - asking)
+
+    def places(episodes: int) -> tuple[Tensor, Tensor, Tensor]:
+        frames = gathered[:episodes]
+        return frames.view(episodes * videos, num_frames * width), frames[:, :asking], frames[:, asking:].mT
+
+    views = {episodes: places(episodes) for episodes in {step, len(rows) % step}}
+    bank = bank.flatten(1)
+    for some, out in zip(rows.flatten().split(step * videos), products.split(step)):
+        both, one, other = views[len(out)]
+        torch.index_select(bank, 0, some, out=both)
+        torch.bmm(one, other, out=out)
+    return products.view(*query.shape, num_frames, *support.shape[1:], num_frames)
 
 
 def frame_distance(query: Mapping[str, Tensor], support: Mapping[str, Tensor], *, eps: float = 0.0) -> Tensor:

@@ -49,21 +49,46 @@ def test_vectors_of_any_length_are_safe(eps: float, scale: float) -> None:
         assert not support.grad.any()
 
 
-@pytest.mark.parametrize('episodes', [1, 2, 5])
-def test_frames_of_a_bank_are_gathered_in_portions(monkeypatch: pytest.MonkeyPatch, episodes: int) -> None:
-    """Queries and supports of different banks, the latter with more frames, some episodes at a time."""
+@pytest.mark.parametrize(('threads', 'at_a_time', 'portions'), [(1, 1, 5), (1, 2, 3), (2, 1, 3), (2, 2, 2), (3, 2, 1)])
+def test_frames_of_a_bank_are_gathered_in_portions(
+    monkeypatch: pytest.MonkeyPatch, threads: int, at_a_time: int, portions: int
+) -> None:
+    """Of the five episodes, each thread takes as many at a time as its cache holds; the last portion may be smaller."""
+    bank = torch.randn(6, 4, 3, generator=torch.Generator().manual_seed(1))
+    rows = torch.randint(6, (5, 3 + 2 * 2), generator=torch.Generator().manual_seed(0))
+    asking, answering = rows[:, :3], rows[:, 3:].view(5, 2, 2)
+    expected = frame_distance(describe_frames(bank[asking]), describe_frames(bank[answering]), eps=0.1)
+    assert expected.shape == (5, 3, 2, 2, 4, 4)
+    described = describe_frames(bank)
+    videos = [BankRows(described, index) for index in (asking, answering)]
+    monkeypatch.setattr(layer, 'GATHERED_BYTES', at_a_time * rows.shape[1] * described['direction'][0].nbytes)
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: threads)
+    gathered, index_select = [], torch.index_select
+    monkeypatch.setattr(
+        torch, 'index_select', lambda *args, **kwargs: gathered.append(args[2]) or index_select(*args, **kwargs)
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(frame_distance(*videos, eps=0.1), expected)
+    assert len(gathered) == portions
+    assert torch.equal(torch.cat(gathered), rows.flatten())
+
+
+@pytest.mark.parametrize('grad', [True, False])
+def test_sides_of_a_bank_are_compared_with_any_others(*, grad: bool) -> None:
+    """Queries and supports of different banks, the latter with more frames; and one side without a bank."""
     query, support = (torch.randn(6, frames, 3, generator=torch.Generator().manual_seed(frames)) for frames in (2, 4))
     rows = torch.randint(6, (5, 3 + 2 * 2), generator=torch.Generator().manual_seed(0))
     asking, answering = rows[:, :3], rows[:, 3:].view(5, 2, 2)
+    expected = frame_distance(describe_frames(query[asking]), describe_frames(support[answering]))
     videos = BankRows(describe_frames(query), asking), BankRows(describe_frames(support), answering)
-    size = videos[1]['direction'][0].nbytes
-    monkeypatch.setattr(layer, 'GATHERED_BYTES', episodes * size)
-    expected = frame_distance(describe_frames(query[asking]), describe_frames(support[answering]), eps=0.1)
-    assert expected.shape == (5, 3, 2, 2, 2, 4)
-    taken, part = [], BankRows.part
-    monkeypatch.setattr(BankRows, 'part', lambda self, *bounds: taken.append(bounds) or part(self, *bounds))
+    with torch.set_grad_enabled(grad):
+        torch.testing.assert_close(frame_distance(*videos), expected)
+        torch.testing.assert_close(frame_distance(videos[0], describe_frames(support[answering])), expected)
+
+
+def test_no_episodes_have_no_distances() -> None:
+    described = describe_frames(torch.rand(6, 4, 3))
+    none = torch.zeros(0, 3, dtype=torch.long)
     with torch.no_grad():
-        torch.testing.assert_close(frame_distance(*videos, eps=0.1), expected)
-        mixed = frame_distance(videos[0], describe_frames(support[answering]), eps=0.1)
-    torch.testing.assert_close(mixed, expected)
-    assert len(taken) == 2 * -(-5 // episodes)
+        distance = frame_distance(BankRows(described, none), BankRows(described, none[..., None]))
+    assert distance.shape == (0, 3, 3, 1, 4, 4)
